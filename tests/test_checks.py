@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from tl_helpers.checks import check, check_exercise
+
+
+@pytest.mark.parametrize("condition", [True, np.bool_(True), np.float32(2) > 1])
+def test_check_prints_a_true_claim_with_a_tick(condition, capsys):
+    check(condition, "two is more than one")
+    assert capsys.readouterr().out == "✓ two is more than one\n"
+
+
+@pytest.mark.parametrize("condition", [False, np.bool_(False)])
+def test_check_raises_with_the_claim_when_it_is_false(condition, capsys):
+    with pytest.raises(AssertionError, match="one is more than two"):
+        check(condition, "one is more than two")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "condition", ["False", 1, None, np.array(True), np.array([True]), (1 < 2, "x")]
+)
+def test_check_refuses_what_is_no_boolean(condition):
+    with pytest.raises(TypeError, match="expected True or False"):
+        check(condition, "a claim")
+
+
+def test_check_exercise_waits_for_an_answer(capsys):
+    check_exercise(..., lambda answer: answer == 4, "count them")
+    assert capsys.readouterr().out == "Not answered yet. Hint: count them\n"
+
+
+def test_check_exercise_gives_the_hint_for_a_wrong_answer(capsys):
+    check_exercise(5, lambda answer: answer == 4, "count them")
+    assert capsys.readouterr().out == "Not right yet. Hint: count them\n"
+
+
+def test_check_exercise_ticks_a_right_answer(capsys):
+    check_exercise(4, lambda answer: answer == 4, "count them")
+    assert capsys.readouterr().out == "✓ exercise solved\n"
+
+
+def test_check_exercise_accepts_an_array_as_answer(capsys):
+    check_exercise(np.zeros(3), lambda answer: (answer == 0).all(), "zeros")
+    assert capsys.readouterr().out.startswith("✓")
+
+
+def test_check_exercise_refuses_a_checker_without_a_boolean():
+    with pytest.raises(TypeError, match="expected True or False"):
+        check_exercise(4, lambda answer: answer, "count them")

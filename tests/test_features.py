@@ -1,0 +1,161 @@
+"""Feature extraction: right values, in order, cached by content, never trusted."""
+
+import json
+import multiprocessing
+import pickle
+
+import numpy as np
+import pytest
+
+from tl_helpers import backbones, features
+from tl_helpers.datasets import ImageSet, Provenance
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return backbones.load("embedded")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("TL_CACHE_DIR", str(tmp_path))
+    return tmp_path / "features"
+
+
+def make_images(num_images=10, seed=0):
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, (num_images, 48, 48, 3), np.uint8)
+    labels = np.arange(num_images) % 2
+    return ImageSet(pixels, labels, ("a", "b"), Provenance("test", "", "", ""))
+
+
+def count_computations(monkeypatch):
+    calls = []
+    compute = features.compute
+    monkeypatch.setattr(
+        features, "compute", lambda *args: calls.append(1) or compute(*args)
+    )
+    return calls
+
+
+def test_extract_equals_one_image_at_a_time(backbone, monkeypatch):
+    monkeypatch.setattr(features, "BATCH_SIZE", 4)
+    images = make_images()
+    values, labels = features.extract(backbone, images, "block3")
+    one = backbone.extractor("block3")
+    singly = [one(images.pixels([i]))[0] for i in range(len(images))]
+    np.testing.assert_allclose(values, np.array(singly), rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(labels, images.labels)
+    assert values.dtype == np.float32
+
+
+def test_extract_twice_computes_once(backbone, monkeypatch):
+    calls = count_computations(monkeypatch)
+    first = features.extract(backbone, make_images())
+    second = features.extract(backbone, make_images())
+    assert len(calls) == 1
+    np.testing.assert_array_equal(first.values, second.values)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"image_set": make_images(seed=1)},
+        {"block": "block2"},
+        {"size_px": 64},
+        {"backbone": "fresh"},
+    ],
+)
+def test_extract_recomputes_when_anything_changed(backbone, monkeypatch, change):
+    calls = count_computations(monkeypatch)
+    same = {"backbone": backbone, "image_set": make_images()}
+    features.extract(**same)
+    if "backbone" in change:
+        change = {"backbone": backbones.load("embedded", pretrained=False)}
+    features.extract(**(same | change))
+    assert len(calls) == 2
+
+
+def damage(entry, how):
+    manifest = entry.with_suffix(".json")
+    if how == "truncated":
+        entry.write_bytes(entry.read_bytes()[:-20])
+    elif how == "one bit":
+        data = bytearray(entry.read_bytes())
+        data[len(data) // 2] ^= 1
+        entry.write_bytes(bytes(data))
+    elif how == "pickled":
+        entry.write_bytes(pickle.dumps(np.zeros((10, 192), np.float32)))
+    elif how == "foreign":
+        np.savez(entry, values=np.zeros((10, 192), np.float32))
+    elif how == "no manifest":
+        manifest.unlink()
+    elif how == "broken manifest":
+        manifest.write_text("[1")
+    elif how == "manifest of a list":
+        manifest.write_text(json.dumps([1]))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "truncated",
+        "one bit",
+        "pickled",
+        "foreign",
+        "no manifest",
+        "broken manifest",
+        "manifest of a list",
+    ],
+)
+def test_extract_never_trusts_a_damaged_entry(backbone, cache, monkeypatch, how):
+    first = features.extract(backbone, make_images())
+    damage(next(cache.glob("*.npz")), how)
+    calls = count_computations(monkeypatch)
+    second = features.extract(backbone, make_images())
+    assert len(calls) == 1
+    np.testing.assert_array_equal(first.values, second.values)
+
+
+def test_cache_holds_no_pickle(cache, monkeypatch):
+    values = np.array([[1.0, None]], object)
+    features._write_entry("key", values)
+    assert features._read_entry("key") is None
+
+
+def test_cache_drops_what_was_not_used_for_longest(cache, monkeypatch):
+    monkeypatch.setattr(features, "MAX_CACHE_BYTES", 2500)
+    for key in "abc":
+        features._write_entry(key, np.ones((1, 200), np.float32))
+    assert [entry.stem for entry in features._entries()] == ["b", "c"]
+    assert not (cache / "a.json").exists()
+
+
+def test_clear_cache_leaves_nothing(cache):
+    features._write_entry("key", np.ones((1, 2), np.float32))
+    assert features.cache_info()["entries"] == 1
+    assert features.clear_cache() == 1
+    assert not list(cache.iterdir())
+
+
+def _write_often(value):
+    for _ in range(30):
+        features._write_entry("same", np.full((50, 50), value, np.float32))
+        values = features._read_entry("same")
+        assert values is None or len(np.unique(values)) == 1
+
+
+def test_two_processes_do_each_other_no_harm(cache):
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=_write_often, args=(v,)) for v in (1, 2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    assert not list(cache.glob("*.partial"))
+
+
+def test_standardise_leaves_constant_columns_at_zero():
+    values = features.standardise(np.array([[1.0, 5], [3, 5]]))
+    np.testing.assert_array_equal(values, [[-1, 0], [1, 0]])

@@ -1,0 +1,85 @@
+"""Probes learn what is there, and choose their strength without the test set."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from tl_helpers import probes
+from tl_helpers.features import Features
+
+KINDS = ["logistic", "svm", "knn", "prototypes"]
+
+
+def blobs(num_rows, seed, distance=4.0):
+    rng = np.random.default_rng(seed)
+    labels = np.arange(num_rows) % 3
+    values = rng.normal(size=(num_rows, 5)).astype(np.float32)
+    values[np.arange(num_rows), labels] += distance
+    return Features(values, labels)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_probe_separates_blobs(kind):
+    assert probes.probe_accuracy(blobs(60, 0), blobs(300, 1), kind) > 0.9
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_probe_is_at_chance_on_shuffled_labels(kind):
+    train, test = blobs(300, 0), blobs(900, 1)
+    shuffled = np.random.default_rng(2).permutation(train.labels)
+    assert probes.probe_accuracy(Features(train.values, shuffled), test, kind) < 0.5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_probe_learns_from_one_label_a_class(kind):
+    """No fold can be made from three rows: the default setting must do."""
+    test = blobs(300, 9, 20.0)
+    draws = [blobs(3, seed, 20.0) for seed in range(5)]
+    scores = [probes.probe_accuracy(train, test, kind) for train in draws]
+    assert np.mean(scores) > 0.6
+
+
+def test_probe_chooses_the_strength_by_cross_validation():
+    noise = blobs(60, 0, distance=0.7)
+    probe = probes.fit_probe(noise)
+    scores = probe.cv_results_["mean_test_score"]
+    assert probe.best_score_ == scores.max()
+    assert len(scores) == 4
+
+
+def test_prototypes_by_hand():
+    values = np.array([[1.0, 0], [3, 1], [-1, 0], [-3, -1]], np.float32)
+    probe = probes.fit_probe((values, np.array([0, 0, 1, 1])), "prototypes")
+    assert probe.predict(np.array([[2.0, 0.2], [-0.1, -4]])).tolist() == [0, 1]
+
+
+def test_fit_probe_names_the_kinds():
+    with pytest.raises(ValueError, match="'forest', expected 'logistic'"):
+        probes.fit_probe(blobs(9, 0), "forest")
+
+
+def test_fit_probe_refuses_one_class():
+    one = Features(np.ones((4, 2), np.float32), np.zeros(4, int))
+    with pytest.raises(ValueError, match="1 class in 4 rows, expected at least two"):
+        probes.fit_probe(one)
+
+
+def test_fit_probe_refuses_values_that_are_not_finite():
+    broken = blobs(9, 0)
+    broken.values[2, 1] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        probes.fit_probe(broken)
+
+
+def test_linear_head_agrees_with_logistic_regression():
+    import keras
+
+    train, test = blobs(300, 0, 2.0), blobs(300, 1, 2.0)
+    keras.utils.set_random_seed(0)
+    head = probes.linear_head(5, 3)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    head.compile(keras.optimizers.Adam(0.02), loss, metrics=["accuracy"])
+    head.fit(train.values, train.labels, epochs=30, verbose=0)
+    ours = head.evaluate(test.values, test.labels, verbose=0)[1]
+    theirs = LogisticRegression().fit(*train).score(*test)
+    assert abs(ours - theirs) < 0.03

@@ -1,0 +1,349 @@
+"""Real data sets: tiny official archives over the loopback, and the mirror itself."""
+
+import dataclasses
+import io
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+from loopback import loopback_fixture  # noqa: F401 (used by name)
+from PIL import Image
+
+from tl_helpers.datasets import real
+from tl_helpers.datasets.catalogue import HELPERS, REAL, Archive
+from tl_helpers.datasets.real import blend_with_patches, load_real
+from tl_helpers.downloads import DownloadError
+
+
+def jpeg(level=100, size=(8, 8)):
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (level,) * 3).save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
+
+
+def tar(files, mode="w:gz"):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def zipped(files):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def mnist_npz():
+    rng = np.random.default_rng(0)
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        x_train=rng.integers(0, 256, (12, 28, 28), np.uint8),
+        y_train=np.arange(12, dtype=np.uint8) % 10,
+        x_test=rng.integers(0, 256, (3, 28, 28), np.uint8),
+        y_test=np.arange(3, dtype=np.uint8),
+    )
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def official(loopback, monkeypatch, tmp_path):
+    """Return a function that serves fake archives in place of a set's own."""
+    monkeypatch.delenv("TL_DATA_DIR", raising=False)
+    monkeypatch.setenv("TL_CACHE_DIR", str(tmp_path / "cache"))
+
+    def serve(name, *contents, role="whole"):
+        table = REAL if name in REAL else HELPERS
+        archives = tuple(
+            Archive(loopback.url(role, archive.file_name, content))
+            for archive, content in zip(table[name].archives, contents, strict=True)
+        )
+        spec = dataclasses.replace(table[name], archives=archives)
+        monkeypatch.setitem(table, name, spec)
+        return loopback
+
+    return serve
+
+
+def test_mnist_comes_as_rgb_and_is_fetched_once(official):
+    server = official("mnist", mnist_npz())
+    train, test = load_real("mnist"), load_real("mnist", "test")
+    assert train.images.shape == (12, 28, 28, 3) and len(test) == 3
+    assert (train.images[..., 0] == train.images[..., 2]).all()
+    assert train.labels.tolist() == [*range(10), 0, 1]
+    assert server.hits == {"mnist.npz": 1}
+
+
+def test_mnist_can_be_resized(official):
+    official("mnist", mnist_npz())
+    assert load_real("mnist", size_px=32).images.shape == (12, 32, 32, 3)
+
+
+def test_cifar10_keeps_pixels_and_labels_of_the_binary_archive(official):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (6, 3, 32, 32), np.uint8)
+    records = [bytes([i % 2]) + planes.tobytes() for i, planes in enumerate(pixels)]
+    folder = "cifar-10-batches-bin"
+    files = {f"{folder}/data_batch_{i + 1}.bin": records[i] for i in range(5)}
+    files[f"{folder}/test_batch.bin"] = records[5]
+    files[f"{folder}/batches.meta.txt"] = b"airplane\nautomobile\n\n"
+    official("cifar10", tar(files))
+    train, test = load_real("cifar10"), load_real("cifar10", "test")
+    assert train.class_counts() == {"airplane": 3, "automobile": 2}
+    expected = pixels[[0, 2, 4, 1, 3]].transpose(0, 2, 3, 1)
+    assert np.array_equal(train.pixels(), expected)
+    assert test.labels.tolist() == [1]
+
+
+def test_tiny_imagenet_sorts_val_and_names_classes(official):
+    root = "tiny-imagenet-200"
+    official(
+        "tiny_imagenet",
+        zipped(
+            {
+                f"{root}/wnids.txt": "n01\nn02\nn03\n",
+                f"{root}/words.txt": "n01\ttoad, frog\nn02\tcrane\nn03\tcrane, bird\n",
+                **{f"{root}/train/n0{i}/images/a.JPEG": jpeg() for i in (1, 2, 3)},
+                f"{root}/train/n01/n01_boxes.txt": "",
+                f"{root}/val/images/v.JPEG": jpeg(),
+                f"{root}/val/val_annotations.txt": "v.JPEG\tn02\t0\t0\t9\t9\n",
+            }
+        ),
+    )
+    assert load_real("tiny_imagenet").class_names == ("toad", "n02", "n03")
+    folder = real.find("tiny_imagenet")
+    assert [p.name for p in folder.glob("val/n02/*")] == ["v.JPEG"]
+
+
+def test_flowers_keep_the_photographers(official):
+    root = "flower_photos"
+    files = {f"{root}/roses/a.jpg": jpeg(10), f"{root}/tulips/b.jpg": jpeg(200)}
+    official("flowers", tar({**files, f"{root}/LICENSE.txt": b"by someone"}))
+    images = load_real("flowers", size_px=8)
+    assert images.class_names == ("roses", "tulips") and len(images) == 2
+    assert (real.find("flowers") / "LICENSE.txt").read_text() == "by someone"
+
+
+def test_cats_and_dogs_names_the_files_it_leaves_out(official, capsys):
+    files = {f"PetImages/{kind}/1.jpg": jpeg() for kind in ("Cat", "Dog")}
+    files |= {"PetImages/Cat/666.jpg": b"", "PetImages/Cat/Thumbs.db": b"x"}
+    official("cats_and_dogs", zipped(files))
+    assert load_real("cats_and_dogs").class_counts() == {"cat": 1, "dog": 1}
+    skipped = (real.find("cats_and_dogs") / "skipped.txt").read_text()
+    assert skipped == "all/cat/666.jpg\n"
+    assert "all/cat/666.jpg" in capsys.readouterr().err
+
+
+def test_stanford_dogs_follows_the_official_lists(official, tmp_path):
+    from scipy.io import savemat
+
+    names = ["n01-Chow/n01_1.jpg", "n01-Chow/n01_2.jpg", "n02-black-and-tan/n02_1.jpg"]
+    lists = {}
+    for part, rows in {"train": names[1:], "test": names[:1]}.items():
+        cells = np.array(rows, object).reshape(-1, 1)
+        savemat(tmp_path / "list.mat", {"file_list": cells})
+        lists[f"{part}_list.mat"] = (tmp_path / "list.mat").read_bytes()
+    images = tar({f"Images/{name}": jpeg() for name in names}, "w")
+    official("stanford_dogs", images, tar(lists, "w"))
+    train = load_real("stanford_dogs")
+    assert train.class_counts() == {"Chow": 1, "black-and-tan": 1}
+    assert load_real("stanford_dogs", "test").images.paths[0].endswith("n01_1.jpg")
+
+
+def test_oxford_pets_follows_the_official_lists(official):
+    stems = ["Maine_Coon_1", "Maine_Coon_2", "pug_10"]
+    lists = {
+        "annotations/trainval.txt": b"#comment\nMaine_Coon_1 1 1 1\npug_10 2 2 1\n",
+        "annotations/test.txt": b"Maine_Coon_2 1 1 1\n",
+    }
+    images = tar({f"images/{stem}.jpg": jpeg() for stem in stems})
+    official("oxford_pets", images, tar(lists))
+    assert load_real("oxford_pets").class_counts() == {"Maine_Coon": 1, "pug": 1}
+    assert len(load_real("oxford_pets", "test")) == 1
+
+
+def test_mnist_m_is_made_from_the_two_official_archives(official):
+    folder = "BSR/BSDS500/data/images/train"
+    official("mnist", mnist_npz())
+    official("bsds500", tar({f"{folder}/1.jpg": jpeg(100, (40, 50))}))
+    images, digits = load_real("mnist_m"), load_real("mnist")
+    expected = np.abs(digits.images.astype(int) - 100)
+    assert np.abs(images.images.astype(int) - expected).max() <= 1  # JPEG rounds
+    assert images.extras["patch"].shape == (12, 3)
+    assert (images.extras["patch"].max(axis=0) <= [0, 22, 12]).all()
+
+
+def test_blend_with_patches_is_the_absolute_difference():
+    rng = np.random.default_rng(0)
+    digits = rng.integers(0, 256, (50, 4, 4, 3), np.uint8)
+    photographs = [rng.integers(0, 256, (4 + i, 9, 3), np.uint8) for i in range(3)]
+    images, positions = blend_with_patches(digits, photographs, seed=1)
+    for digit, image, (which, row, column) in zip(
+        digits, images, positions, strict=True
+    ):
+        patch = photographs[which][row : row + 4, column : column + 4]
+        assert np.array_equal(image, np.abs(digit.astype(int) - patch))
+    assert positions[:, 1].max() == 2 and positions[:, 2].max() == 5
+
+
+def test_blend_with_patches_depends_on_the_seed_alone():
+    rng = np.random.default_rng(0)
+    digits = rng.integers(0, 256, (9, 4, 4, 3), np.uint8)
+    photographs = [rng.integers(0, 256, (30, 30, 3), np.uint8)]
+    first, again, other = (
+        blend_with_patches(digits, photographs, seed)[0] for seed in (0, 0, 1)
+    )
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+def test_blend_with_patches_refuses_a_small_photograph():
+    digits = np.zeros((1, 28, 28, 3), np.uint8)
+    with pytest.raises(ValueError, match="expected at least 28 x 28"):
+        blend_with_patches(digits, [np.zeros((20, 90, 3), np.uint8)], 0)
+
+
+def test_load_real_looks_in_the_mirror_before_the_cache(
+    official, tmp_path, monkeypatch
+):
+    server = official("mnist", mnist_npz())
+    for base, rows in {"stick": 2, "cache/datasets": 5}.items():
+        (tmp_path / base).mkdir(parents=True)
+        zeros = np.zeros((rows, 28, 28), np.uint8)
+        path = tmp_path / base / "mnist.npz"
+        np.savez(path, x_train=zeros, y_train=zeros[:, 0, 0])
+    assert len(load_real("mnist")) == 5
+    monkeypatch.setenv("TL_DATA_DIR", str(tmp_path / "stick"))
+    assert len(load_real("mnist")) == 2
+    assert server.hits == {}
+
+
+def test_load_real_never_unpickles(official, tmp_path):
+    official("mnist", mnist_npz())
+    (tmp_path / "cache/datasets").mkdir(parents=True)
+    path = tmp_path / "cache/datasets/mnist.npz"
+    np.savez(path, x_train=np.array([{"a": 1}], object), y_train=np.zeros(1))
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        load_real("mnist")
+
+
+@pytest.mark.parametrize("content", [b"PK no zip", None])
+def test_load_real_leaves_nothing_after_a_bad_archive(official, tmp_path, content):
+    half = zipped({"PetImages/Cat/1.jpg": jpeg()})[:-30]
+    official("cats_and_dogs", content or half)
+    with pytest.raises(ValueError, match="damaged or no archive"):
+        load_real("cats_and_dogs")
+    assert list((tmp_path / "cache/datasets").iterdir()) == []
+
+
+def test_load_real_leaves_nothing_when_laying_out_is_stopped(official, monkeypatch):
+    official("flowers", tar({"flower_photos/roses/a.jpg": jpeg()}))
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    spec = dataclasses.replace(REAL["flowers"], lay_out=stop)
+    monkeypatch.setitem(REAL, "flowers", spec)
+    with pytest.raises(KeyboardInterrupt):
+        load_real("flowers")
+    assert real.find("flowers") is None
+
+
+def test_load_real_offline_points_to_the_mirror(official, monkeypatch):
+    official("mnist", mnist_npz())
+    monkeypatch.setenv("TL_OFFLINE", "1")
+    with pytest.raises(DownloadError, match="mnist.npz is missing.*tl-helpers mirror"):
+        load_real("mnist")
+
+
+def test_load_real_of_pacs_says_that_it_is_fetched_by_hand(official):
+    with pytest.raises(FileNotFoundError, match="by hand from https://.*TL_DATA_DIR"):
+        load_real("pacs")
+
+
+def test_load_real_of_half_a_set_names_the_missing_part(
+    official, tmp_path, monkeypatch
+):
+    (tmp_path / "cifar10" / "train" / "cat").mkdir(parents=True)
+    monkeypatch.setenv("TL_DATA_DIR", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="without its folder 'test'"):
+        load_real("cifar10", "test")
+
+
+def test_load_real_refuses_unknown_names_and_parts():
+    with pytest.raises(ValueError, match="Got data set 'cifar'.*cifar10"):
+        load_real("cifar")
+    with pytest.raises(ValueError, match="Got part 'val' of cifar10.*train, test"):
+        load_real("cifar10", "val")
+
+
+@pytest.mark.parametrize("name", [*REAL, *HELPERS])
+def test_catalogue_states_where_everything_comes_from(name):
+    spec = real.describe(name)
+    provenance = spec.provenance
+    assert provenance.name == name and spec.parts
+    assert all((provenance.origin, provenance.licence, provenance.citation))
+    assert spec.archives or spec.needs or name == "pacs"
+    for archive in spec.archives:
+        algorithm, digits = (archive.checksum or ":").split(":")
+        assert len(digits) == {"sha256": 64, "md5": 32, "": 0}[algorithm]
+        assert bool(digits) != archive.published_in.startswith("nowhere")
+
+
+@pytest.fixture
+def mirrored(monkeypatch):
+    """The real mirror and nothing else; `realdata` skips where there is none."""
+    monkeypatch.setenv("TL_OFFLINE", "1")
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    "name, counts, num_classes, size_px",
+    [
+        ("mnist", [60_000, 10_000], 10, 28),
+        ("cifar10", [50_000, 10_000], 10, 32),
+        ("pacs", [1_670, 2_048, 2_344, 3_929], 7, 128),
+        ("tiny_imagenet", [68_000, 5_000], 200, 64),
+    ],
+)
+def test_load_real_counts_images_and_classes(
+    mirrored, name, counts, num_classes, size_px
+):
+    sets = [load_real(name, part) for part in real.describe(name).parts]
+    assert [len(images) for images in sets] == counts
+    for images in sets:
+        some = images.pixels(slice(None, None, len(images) // 50))
+        assert some.shape[1:] == (size_px, size_px, 3)
+        assert some.min() < 20 and some.max() > 235
+        assert len(images.class_names) == num_classes
+        assert min(images.class_counts().values()) > 0
+
+
+@pytest.mark.realdata
+def test_load_real_names_classes(mirrored):
+    assert load_real("cifar10").class_names[:3] == ("airplane", "automobile", "bird")
+    assert load_real("pacs", "sketch").class_names[0] == "dog"
+    names = load_real("tiny_imagenet", "val").class_names
+    assert "Egyptian cat" in names and len(set(names)) == 200
+
+
+@pytest.mark.realdata
+def test_mnist_m_follows_the_recipe(mirrored):
+    images, digits = load_real("mnist_m", "test"), load_real("mnist", "test")
+    folder = real.find("bsds500") / "train"
+    files = sorted(folder.glob("*.jpg"))
+    for i in (0, 17, 9_999):
+        which, row, column = images.extras["patch"][i]
+        photograph = np.asarray(Image.open(files[which]).convert("RGB"), int)
+        patch = photograph[row : row + 28, column : column + 28]
+        assert np.array_equal(images.images[i], np.abs(patch - digits.images[i]))
+        assert not np.array_equal(images.images[i], digits.images[i])
+    assert np.array_equal(images.labels, digits.labels)
+    train = load_real("mnist_m")
+    assert not np.array_equal(train.extras["patch"][:10], images.extras["patch"][:10])

@@ -1,0 +1,108 @@
+"""The command `tl-helpers`; each subcommand imports what it needs when it runs."""
+
+import argparse
+import sys
+
+
+def main(arguments=None):
+    """Run one subcommand.
+
+    Args:
+        arguments: list of str; None for the command line's.
+
+    Returns:
+        int exit status: 0, 1 where something checked was found wrong, 2 where the
+        command could not run (one sentence on standard error says why), 130 where it
+        was interrupted.
+    """
+    chosen = _parser().parse_args(arguments)
+    try:
+        return chosen.run(chosen) or 0
+    except KeyboardInterrupt:
+        print("tl-helpers: stopped.", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, RuntimeError, ImportError) as error:
+        print(f"tl-helpers: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser():
+    parser = argparse.ArgumentParser("tl-helpers", description=__doc__.split(";")[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name, run, text):
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(run=run)
+        return command
+
+    course = add("course", _course, "run every notebook, write build/course/index.html")
+    course.add_argument("--profile", choices=("quick", "full"))
+    course.add_argument("--out", default="build/course", help="folder of the pages")
+    course.add_argument("--only", metavar="NAME", help="one notebook: 00_start_here")
+    add("doctor", _doctor, "say what this machine has and what would be downloaded")
+    add("badges", _badges, "stamp Colab badge and set-up cell into every notebook")
+    cache = add("cache", _cache, "show the size of the features cache, or empty it")
+    cache.add_argument("--clear", action="store_true", help="empty it")
+    mirror = add("mirror", _mirror, "fill a folder with real data for a class")
+    mirror.add_argument("dest", metavar="DEST")
+    mirror.add_argument("names", metavar="NAME", nargs="*", help="all where none given")
+    verify = add("verify", _verify, "check such a folder")
+    verify.add_argument("dest", metavar="DEST")
+    return parser
+
+
+def _course(chosen):
+    from tl_helpers import course
+
+    outcomes = course.run_course(
+        out=chosen.out, profile=chosen.profile, only=chosen.only
+    )
+    for outcome in outcomes:
+        print(f"{outcome.name}: {outcome.duration_s:.0f} s, ", end="")
+        print(f"{outcome.num_checks} checked claims{outcome.error and ', FAILED'}")
+        if outcome.error:
+            print(f"  {outcome.error}")
+    print(f"{chosen.out}/index.html")
+    return int(any(outcome.error for outcome in outcomes))
+
+
+def _doctor(_):
+    from tl_helpers import doctor
+
+    findings = doctor.report()
+    width = max(len(name) for name, _ in findings)
+    for name, value in findings:
+        print(f"{name:{width}}  {value}")
+
+
+def _badges(_):
+    from tl_helpers import course
+
+    for path in course.stamp_badges():
+        print(f"stamped {path}")
+
+
+def _cache(chosen):
+    from tl_helpers import features
+
+    if chosen.clear:
+        print(f"{features.clear_cache()} entries deleted")
+    info = features.cache_info()
+    size_mb = info["bytes"] / 1e6
+    print(f"{info['folder']}: {info['entries']} entries, {size_mb:.1f} MB")
+
+
+def _mirror(chosen):
+    from tl_helpers.mirror import mirror
+
+    return mirror(chosen.dest, chosen.names)
+
+
+def _verify(chosen):
+    from tl_helpers.mirror import verify
+
+    return verify(chosen.dest)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""Data sets by name: `load("solids", "studio")` gives an `ImageSet`."""
+
+from tl_helpers.datasets.bundled import BUNDLED
+from tl_helpers.datasets.catalogue import REAL
+from tl_helpers.datasets.folder import load_folder
+from tl_helpers.datasets.image_set import (
+    ImageSet,
+    Provenance,
+    few_per_class,
+    split,
+)
+from tl_helpers.datasets.real import load_real
+
+__all__ = [
+    "ImageSet",
+    "Provenance",
+    "few_per_class",
+    "load",
+    "load_folder",
+    "names",
+    "parts",
+    "split",
+    "train_and_test",
+]
+
+
+def names():
+    """Return every name that `load` knows, the bundled ones first."""
+    return (*BUNDLED, *REAL)
+
+
+def parts(name):
+    """Return the parts of a data set: domains, or official train and test.
+
+    Raises:
+        ValueError: unknown name.
+    """
+    if name in BUNDLED:
+        return BUNDLED[name].parts
+    if name in REAL:
+        return REAL[name].parts
+    raise ValueError(
+        f"Got data set {name!r}, expected one of {', '.join(names())}; for images of "
+        "your own use load_folder."
+    )
+
+
+def load(name, part=None, size_px=None):
+    """Load one part of a data set by name.
+
+    Args:
+        name: one of `names()`.
+        part: one of `parts(name)`; the first by default.
+        size_px: height and width of real photographs; their own by default. Bundled
+            images have one size.
+
+    Returns:
+        ImageSet.
+
+    Raises:
+        ValueError: unknown name or part, or another size asked of bundled images.
+        OSError: a real data set that is neither here nor to be had.
+    """
+    known = parts(name)
+    part = part or known[0]
+    if part not in known:
+        raise ValueError(
+            f"Got part {part!r} of {name}, expected one of {', '.join(known)}."
+        )
+    if name in REAL:
+        return load_real(name, part, size_px)
+    image_set = BUNDLED[name].load(part)
+    if size_px not in (None, image_set.images.shape[1]):
+        raise ValueError(
+            f"Got size_px={size_px} for {name}, whose images have "
+            f"{image_set.images.shape[1]} px; let features.extract resize them."
+        )
+    return image_set
+
+
+def train_and_test(name, part=None, size_px=None, seed=0):
+    """Load images to learn from and images to be judged by.
+
+    The official split where there is one, else three to one by index, with the same
+    share of every class.
+
+    Args:
+        name: one of `names()`.
+        part: the part to split, where it is not "train" and "test".
+        size_px: as in `load`.
+        seed: int, decides the split by index.
+
+    Returns:
+        (train, test): two ImageSets without a common image.
+    """
+    if parts(name) == ("train", "test"):
+        return load(name, "train", size_px), load(name, "test", size_px)
+    return split(load(name, part, size_px), 0.75, 0.25, seed=seed)

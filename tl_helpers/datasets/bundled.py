@@ -1,0 +1,272 @@
+"""What ships with the package: rendered solids and three sets of digits."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from tl_helpers import profiles
+from tl_helpers.datasets.image_set import ImageSet, Provenance
+
+TILE_PX = 64  # side of a tile in the sheets of `solids`
+DIGIT_PX = 32
+DIGIT_NAMES = tuple("0123456789")
+PRINTED_PER_CLASS = 200
+FONTS = (
+    "DejaVuSans",
+    "DejaVuSans-Bold",
+    "DejaVuSans-Oblique",
+    "DejaVuSansMono",
+    "DejaVuSerif",
+    "DejaVuSerif-Bold",
+    "DejaVuSerif-Italic",
+    "STIXGeneral",
+    "STIXGeneralBol",
+    "STIXGeneralItalic",
+    "cmb10",
+    "cmr10",
+    "cmss10",
+    "cmtt10",
+)
+PHOTOGRAPHS = (
+    "china.jpg and flower.jpg of scikit-learn, Creative Commons Attribution 2.0, "
+    "by danielbuechele and vultilion on Flickr"
+)
+DIGITS_CITATION = (
+    "Alpaydin & Kaynak 1998, Optical Recognition of Handwritten Digits, "
+    "UCI Machine Learning Repository, doi:10.24432/C50P49"
+)
+
+
+@functools.cache
+def load_solids(part="studio"):
+    """Load one domain of the rendered shapes.
+
+    Args:
+        part: "studio" (plain sweep of paper) or "photo" (cut from photographs).
+
+    Returns:
+        ImageSet of 1,800 images, 64x64, ten classes. Extras, one row an image:
+        mask bool (64, 64), True on the object; box int16 (4,), x0, y0, x1, y1 in
+        px, the last two exclusive; depth float32 (64, 64), distance from the
+        camera along its axis in object units (an unscaled shape has a radius of
+        about 1), NaN off the object; pose float32
+        (4,), unit quaternion (w, x, y, z) from the shape's axes to the camera's.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is damaged.
+    """
+    folder = profiles.data_dir() / "solids"
+    facts = _read(folder / f"{part}.npz", _read_arrays)
+    count = len(facts["labels"])
+    images = _read(folder / f"{part}.webp", _read_tiles, count)
+    codes = _read(folder / f"{part}_depth.webp", _read_tiles, count)[..., 0]
+    mask = codes > 0
+    near, step = facts["depth_scale"]
+    depth = np.where(mask, near + step * (codes.astype(np.float32) - 1), np.nan)
+    return ImageSet(
+        images,
+        facts["labels"],
+        tuple(facts["class_names"].tolist()),
+        _solids_provenance(part, count),
+        {
+            "mask": mask,
+            "box": boxes_of(mask),
+            "depth": depth.astype(np.float32),
+            "pose": facts["pose"],
+        },
+    )
+
+
+def boxes_of(mask):
+    """Smallest boxes around masks.
+
+    Args:
+        mask: bool (n, height, width), each with at least one True.
+
+    Returns:
+        int16 (n, 4), x0, y0, x1, y1 in px; x1 and y1 are exclusive.
+    """
+    columns, rows = mask.any(1), mask.any(2)
+    edges = [
+        columns.argmax(1),
+        rows.argmax(1),
+        columns.shape[1] - columns[:, ::-1].argmax(1),
+        rows.shape[1] - rows[:, ::-1].argmax(1),
+    ]
+    return np.stack(edges, axis=1).astype(np.int16)
+
+
+def _solids_provenance(part, count):
+    return Provenance(
+        f"solids ({part})",
+        "rendered by data/render_solids.py of this repository",
+        f"MIT like the code; photo contains {PHOTOGRAPHS}"
+        if part == "photo"
+        else "MIT like the code",
+        "this repository, data/solids.md",
+        f"{count:,} images, 64x64 px",
+    )
+
+
+def _read(path, reader, *arguments):
+    if not path.exists():
+        raise FileNotFoundError(
+            f"Got no file {path}, expected it to ship with the package; reinstall it "
+            "or run python data/render_solids.py in a clone."
+        )
+    try:
+        return reader(path, *arguments)
+    except Exception as error:
+        raise ValueError(
+            f"Got a damaged file {path} ({type(error).__name__}), expected it as "
+            "shipped; reinstall the package or run python data/render_solids.py."
+        ) from error
+
+
+def _read_arrays(path):
+    with np.load(path, allow_pickle=False) as stored:
+        names = ("labels", "pose", "class_names", "depth_scale")
+        return {name: stored[name] for name in names}
+
+
+def _read_tiles(path, count):
+    """Cut a sheet into uint8 (count, 64, 64, 3)."""
+    from PIL import Image
+
+    with Image.open(path) as sheet:
+        pixels = np.asarray(sheet.convert("RGB"))
+    rows, columns = pixels.shape[0] // TILE_PX, pixels.shape[1] // TILE_PX
+    tiles = pixels.reshape(rows, TILE_PX, columns, TILE_PX, 3).swapaxes(1, 2)
+    tiles = tiles.reshape(-1, TILE_PX, TILE_PX, 3)
+    if len(tiles) < count:
+        raise ValueError(f"{len(tiles)} tiles for {count} images")
+    return tiles[:count]
+
+
+@functools.cache
+def load_digits(part="all"):
+    """Load scikit-learn's 1,797 handwritten digits, white on black, 32x32."""
+    grey, labels = _handwritten()
+    provenance = Provenance(
+        "digits",
+        "sklearn.datasets.load_digits, 8x8 px enlarged to 32x32",
+        "Creative Commons Attribution 4.0 (UCI)",
+        DIGITS_CITATION,
+        "1,797 images, 32x32 px",
+    )
+    images = np.repeat(grey[..., None], 3, axis=3)
+    return ImageSet(images, labels, DIGIT_NAMES, provenance)
+
+
+@functools.cache
+def load_digits_on_photos(part="all"):
+    """Load the same digits in the way of MNIST-M: |photograph - digit|.
+
+    Returns:
+        ImageSet like `load_digits`; extra patch int64 (n, 3): number of the
+        photograph (0 china, 1 flower), top and left of the crop in px.
+
+    Source: Ganin & Lempitsky 2015 (arXiv:1409.7495), section 4.
+    """
+    from sklearn.datasets import load_sample_images
+
+    grey, labels = _handwritten()
+    photographs = np.stack(load_sample_images().images).astype(np.int16)
+    limits = [2, *(np.array(photographs.shape[1:3]) - DIGIT_PX + 1)]
+    patch = np.random.default_rng(0).integers(limits, size=(len(grey), 3))
+    steps = np.arange(DIGIT_PX)
+    rows = patch[:, 1, None, None] + steps[:, None]
+    columns = patch[:, 2, None, None] + steps
+    crops = photographs[patch[:, 0, None, None], rows, columns]
+    images = np.abs(crops - grey[..., None]).astype(np.uint8)
+    provenance = Provenance(
+        "digits_on_photos",
+        "sklearn.datasets.load_digits against crops of load_sample_images",
+        f"Creative Commons Attribution 4.0 (digits); {PHOTOGRAPHS}",
+        f"{DIGITS_CITATION}; recipe of Ganin & Lempitsky 2015, arXiv:1409.7495",
+        "1,797 images, 32x32 px",
+    )
+    return ImageSet(images, labels, DIGIT_NAMES, provenance, {"patch": patch})
+
+
+@functools.cache
+def load_printed_digits(part="all"):
+    """Load 2,000 digits printed in matplotlib's fonts, white on black, 32x32.
+
+    Returns:
+        ImageSet; extra font int64 (n,), row of `FONTS`.
+    """
+    rng = np.random.default_rng(0)
+    labels = np.arange(PRINTED_PER_CLASS * 10) % 10
+    fonts = rng.integers(len(FONTS), size=len(labels))
+    pairs = zip(labels, fonts, strict=True)
+    grey = np.stack([_print_digit(rng, str(digit), font) for digit, font in pairs])
+    provenance = Provenance(
+        "printed_digits",
+        "drawn here with the fonts that matplotlib brings along",
+        "MIT like the code; fonts: DejaVu (Bitstream Vera), STIX and BaKoMa licences",
+        "this repository, tl_helpers/datasets/bundled.py",
+        "2,000 images, 32x32 px",
+    )
+    images = np.repeat(grey[..., None], 3, axis=3)
+    return ImageSet(images, labels, DIGIT_NAMES, provenance, {"font": fonts})
+
+
+@functools.cache
+def _handwritten():
+    """Return digits uint8 (1797, 32, 32), [0, 255], and labels int64 (1797,)."""
+    from PIL import Image
+    from sklearn.datasets import load_digits as load_small
+
+    small = load_small()
+    tiles = np.rint(small.images * (255 / 16)).astype(np.uint8)
+    size = (DIGIT_PX, DIGIT_PX)
+    grey = [Image.fromarray(tile).resize(size, Image.BICUBIC) for tile in tiles]
+    return np.stack(grey), small.target
+
+
+@functools.cache
+def _font(row, size_px):
+    import matplotlib
+    from PIL import ImageFont
+
+    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    return ImageFont.truetype(folder / f"{FONTS[row]}.ttf", size_px)
+
+
+def _print_digit(rng, digit, font):
+    """Draw a digit, twice too large, turned and shifted -> uint8 (32, 32)."""
+    from PIL import Image, ImageDraw
+
+    canvas = Image.new("L", (2 * DIGIT_PX, 2 * DIGIT_PX))
+    place = DIGIT_PX + rng.uniform(-5, 5, size=2)
+    ImageDraw.Draw(canvas).text(
+        tuple(place),
+        digit,
+        fill=255,
+        font=_font(font, int(rng.integers(38, 57))),
+        anchor="mm",
+        stroke_width=int(rng.integers(3)),
+        stroke_fill=255,
+    )
+    turned = canvas.rotate(rng.uniform(-20, 20), Image.BICUBIC)
+    return np.asarray(turned.resize((DIGIT_PX, DIGIT_PX), Image.BOX))
+
+
+class Bundled(NamedTuple):
+    """A bundled set: the function that loads one part, and the names of its parts."""
+
+    load: Callable
+    parts: tuple
+
+
+BUNDLED = {
+    "solids": Bundled(load_solids, ("studio", "photo")),
+    "digits": Bundled(load_digits, ("all",)),
+    "digits_on_photos": Bundled(load_digits_on_photos, ("all",)),
+    "printed_digits": Bundled(load_printed_digits, ("all",)),
+}

@@ -1,0 +1,253 @@
+"""The real data sets: official archives, published checksums, provenance."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
+
+from tl_helpers.datasets import archives
+from tl_helpers.datasets.image_set import Provenance
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One official file.
+
+    Attributes:
+        url: its address.
+        checksum: "sha256:..." or "md5:...", or None where none is published.
+        published_in: whose sources list the checksum.
+    """
+
+    url: str
+    checksum: str | None = None
+    published_in: str = "nowhere; the first download is recorded"
+
+    @property
+    def file_name(self):
+        """The last part of the address."""
+        return PurePosixPath(urlsplit(self.url).path).name
+
+
+@dataclass(frozen=True)
+class RealSet:
+    """What is known of a data set without touching disk or network.
+
+    Attributes:
+        provenance: origin, licence, citation and size.
+        parts: the first is the default of `load`; "all" where no split is official.
+        size_px: height and width at which images are decoded by default.
+        archives: official files; empty where they must be fetched by hand, or where
+            the set is made from others.
+        lay_out: function (archives, target) that makes the mirror layout.
+        needs: names of the sets it is made from.
+        entry: name of its file or folder in a mirror, where it is not the set's.
+    """
+
+    provenance: Provenance
+    parts: tuple
+    size_px: int = 128
+    archives: tuple = ()
+    lay_out: Callable | None = None
+    needs: tuple = ()
+    entry: str = ""
+
+
+REAL = {
+    "mnist": RealSet(
+        Provenance(
+            "mnist",
+            "yann.lecun.com/exdb/mnist, as packed by Keras",
+            "CC BY-SA 3.0",
+            "LeCun, Bottou, Bengio, Haffner: Gradient-based learning applied to "
+            "document recognition, Proc. IEEE 1998",
+            "60,000 + 10,000 digits, 28x28 grey, 11 MB",
+        ),
+        parts=("train", "test"),
+        size_px=28,
+        archives=(
+            Archive(
+                "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz",
+                "sha256:"
+                "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1",
+                "keras/src/datasets/mnist.py",
+            ),
+        ),
+        lay_out=archives.lay_out_mnist,
+        entry="mnist.npz",
+    ),
+    "mnist_m": RealSet(
+        Provenance(
+            "mnist_m",
+            "made here from mnist and bsds500 by the published recipe",
+            "MNIST: CC BY-SA 3.0; BSDS500: non-commercial research and education",
+            "Ganin et al.: Domain-adversarial training of neural networks, JMLR 2016",
+            "60,000 + 10,000 digits, 28x28 colour, made in memory",
+        ),
+        parts=("train", "test"),
+        size_px=28,
+        needs=("mnist", "bsds500"),
+    ),
+    "cifar10": RealSet(
+        Provenance(
+            "cifar10",
+            "https://www.cs.toronto.edu/~kriz/cifar.html",
+            "none stated; used for research and teaching",
+            "Krizhevsky: Learning multiple layers of features from tiny images, 2009",
+            "50,000 + 10,000 photographs, 32x32, 10 classes, 170 MB",
+        ),
+        parts=("train", "test"),
+        size_px=32,
+        archives=(
+            Archive(
+                "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+                "sha256:"
+                "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+                "tensorflow_datasets url_checksums/cifar10.txt",
+            ),
+        ),
+        lay_out=archives.lay_out_cifar10,
+    ),
+    "pacs": RealSet(
+        Provenance(
+            "pacs",
+            "https://dali-dl.github.io/project_iccv2017.html",
+            "none stated; used for research and teaching",
+            "Li, Yang, Song, Hospedales: Deeper, broader and artier domain "
+            "generalization, ICCV 2017",
+            "9,991 images, 7 classes, 4 domains, 180 MB",
+        ),
+        parts=("photo", "art_painting", "cartoon", "sketch"),
+    ),
+    "tiny_imagenet": RealSet(
+        Provenance(
+            "tiny_imagenet",
+            "http://cs231n.stanford.edu (class project of CS231n)",
+            "ImageNet's terms: non-commercial research and education",
+            "Le, Yang: Tiny ImageNet visual recognition challenge, 2015; "
+            "Deng et al.: ImageNet, CVPR 2009",
+            "100,000 + 10,000 photographs, 64x64, 200 classes, 248 MB",
+        ),
+        parts=("train", "val"),
+        size_px=64,
+        archives=(
+            Archive(
+                "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+                "md5:90528d7ca1a48142e341f4ef8d21d0de",
+                "Avalanche, benchmarks/datasets/tiny_imagenet",
+            ),
+        ),
+        lay_out=archives.lay_out_tiny_imagenet,
+    ),
+    "flowers": RealSet(
+        Provenance(
+            "flowers",
+            "https://www.tensorflow.org/datasets/catalog/tf_flowers",
+            "CC BY 2.0; photographers in LICENSE.txt",
+            "The TensorFlow Team: Flowers, 2019",
+            "3,670 photographs, 5 classes, 229 MB",
+        ),
+        parts=("all",),
+        archives=(
+            Archive(
+                "https://storage.googleapis.com/download.tensorflow.org/"
+                "example_images/flower_photos.tgz",
+                "sha256:"
+                "4c54ace7911aaffe13a365c34f650e71dd5bf1be0a58b464e5a7183e3e595d9c",
+                "tensorflow_datasets url_checksums/tf_flowers.txt",
+            ),
+        ),
+        lay_out=archives.lay_out_flowers,
+    ),
+    "cats_and_dogs": RealSet(
+        Provenance(
+            "cats_and_dogs",
+            "https://www.microsoft.com/en-us/download/details.aspx?id=54765",
+            "Microsoft's terms on the download page",
+            "Elson, Douceur, Howell, Saul: Asirra, ACM CCS 2007",
+            "about 25,000 photographs, 2 classes, 825 MB; files that cannot be "
+            "decoded are left out and named in skipped.txt",
+        ),
+        parts=("all",),
+        archives=(
+            Archive(
+                "https://download.microsoft.com/download/3/E/1/"
+                "3E1C3F21-ECDB-4869-8368-6DEBA77B919F/kagglecatsanddogs_5340.zip"
+            ),
+        ),
+        lay_out=archives.lay_out_cats_and_dogs,
+    ),
+    "stanford_dogs": RealSet(
+        Provenance(
+            "stanford_dogs",
+            "http://vision.stanford.edu/aditya86/ImageNetDogs",
+            "ImageNet's terms: non-commercial research and education",
+            "Khosla, Jayadevaprakash, Yao, Li: Novel dataset for fine-grained image "
+            "categorization, FGVC workshop, CVPR 2011",
+            "12,000 + 8,580 photographs, 120 breeds, 794 MB",
+        ),
+        parts=("train", "test"),
+        archives=(
+            Archive(
+                "http://vision.stanford.edu/aditya86/ImageNetDogs/images.tar",
+                "sha256:"
+                "a443fc2f9a851aa1a7b8e4fa4af94b8459fce2c9f5a2f4dd4669cf9673a4ec58",
+                "tensorflow_datasets url_checksums/stanford_dogs.txt",
+            ),
+            Archive(
+                "http://vision.stanford.edu/aditya86/ImageNetDogs/lists.tar",
+                "sha256:"
+                "34b47cacd9a98b5d150e084f24d29391c084c55272295ec65c85651bc35f4d6c",
+                "tensorflow_datasets url_checksums/stanford_dogs.txt",
+            ),
+        ),
+        lay_out=archives.lay_out_stanford_dogs,
+    ),
+    "oxford_pets": RealSet(
+        Provenance(
+            "oxford_pets",
+            "https://www.robots.ox.ac.uk/~vgg/data/pets",
+            "CC BY-SA 4.0",
+            "Parkhi, Vedaldi, Zisserman, Jawahar: Cats and dogs, CVPR 2012",
+            "3,680 + 3,669 photographs, 37 breeds, 811 MB",
+        ),
+        parts=("train", "test"),
+        archives=(
+            Archive(
+                "https://www.robots.ox.ac.uk/~vgg/data/pets/data/images.tar.gz",
+                "sha256:"
+                "67195c5e1c01f1ab5f9b6a5d22b8c27a580d896ece458917e61d459337fa318d",
+                "tensorflow_datasets url_checksums/oxford_iiit_pet.txt",
+            ),
+            Archive(
+                "https://www.robots.ox.ac.uk/~vgg/data/pets/data/annotations.tar.gz",
+                "sha256:"
+                "52425fb6de5c424942b7626b428656fcbd798db970a937df61750c0f1d358e91",
+                "tensorflow_datasets url_checksums/oxford_iiit_pet.txt",
+            ),
+        ),
+        lay_out=archives.lay_out_oxford_pets,
+    ),
+}
+
+# Sets that only serve to make others; they have no classes, so `load` lacks them.
+HELPERS = {
+    "bsds500": RealSet(
+        Provenance(
+            "bsds500",
+            "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping",
+            "non-commercial research and education",
+            "Arbelaez, Maire, Fowlkes, Malik: Contour detection and hierarchical "
+            "image segmentation, PAMI 2011",
+            "200 training photographs, 481x321, 71 MB",
+        ),
+        parts=("train",),
+        archives=(
+            Archive(
+                "http://www.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/"
+                "BSR/BSR_bsds500.tgz"
+            ),
+        ),
+        lay_out=archives.lay_out_bsds500,
+    ),
+}

@@ -1,0 +1,215 @@
+"""Real photographs by name: the mirror first, then the cache, then the network."""
+
+import os
+
+import numpy as np
+from PIL import Image
+
+from tl_helpers import profiles
+from tl_helpers.datasets.catalogue import HELPERS, REAL
+from tl_helpers.datasets.files import ImageFiles, read_class_folders, resize_pixels
+from tl_helpers.datasets.image_set import ImageSet
+from tl_helpers.downloads import DownloadError, fetch, whole_or_nothing
+
+PATCH_SEEDS = {"train": 0, "test": 1}
+
+
+def load_real(name, part=None, size_px=None):
+    """Load a part of a real data set.
+
+    It is looked for in `TL_DATA_DIR`, then in the cache, and downloaded last.
+
+    Args:
+        name: a key of `REAL`.
+        part: one of the set's parts; the first by default.
+        size_px: int, height and width of the images; the set's own by default.
+
+    Returns:
+        ImageSet; `mnist_m` carries extras "patch" int64 (n, 3): photograph, row and
+        column in px of the background's upper left corner.
+
+    Raises:
+        ValueError: unknown name or part.
+        FileNotFoundError: a set that must be fetched by hand, or half of a set.
+        DownloadError: it is on no disk and cannot be downloaded.
+    """
+    spec = describe(name)
+    part = part or spec.parts[0]
+    if part not in spec.parts:
+        raise ValueError(
+            f"Got part {part!r} of {name}, expected one of {', '.join(spec.parts)}; "
+            "choose one of them."
+        )
+    read = READERS.get(name, _read_folders)
+    images, labels, class_names, extras = read(name, part, size_px or spec.size_px)
+    return ImageSet(images, labels, class_names, spec.provenance, extras)
+
+
+def describe(name):
+    """Return the `RealSet` of a name, helpers included.
+
+    Raises:
+        ValueError: unknown name.
+    """
+    known = {**REAL, **HELPERS}
+    if name not in known:
+        raise ValueError(
+            f"Got data set {name!r}, expected one of {', '.join(known)}; "
+            "check the spelling."
+        )
+    return known[name]
+
+
+def find(name):
+    """Look for a set on the disk, without network.
+
+    Returns:
+        Path of its folder (or mnist.npz) in `TL_DATA_DIR` or the cache, or None.
+    """
+    entry = entry_name(name)
+    for base in (profiles.mirror_dir(), profiles.cache_dir() / "datasets"):
+        if base is not None and (base / entry).exists():
+            return base / entry
+    return None
+
+
+def entry_name(name):
+    """Name of a set's folder or file in a mirror."""
+    return describe(name).entry or name
+
+
+def locate(name):
+    """Find a set on the disk, or download it into the cache.
+
+    Returns:
+        Path of its folder (or mnist.npz).
+    """
+    path = find(name)
+    if path is None:
+        path = profiles.cache_dir() / "datasets" / entry_name(name)
+        prepare_set(name, path)
+    return path
+
+
+def prepare_set(name, target):
+    """Download the official archives and lay them out; all of it or nothing.
+
+    Args:
+        name: a key of `REAL` or `HELPERS` that is not made from other sets.
+        target: Path that does not exist yet.
+
+    Raises:
+        FileNotFoundError: no stable official archive exists.
+        DownloadError: no network, or another fault of the download.
+    """
+    spec = describe(name)
+    if not spec.archives:
+        raise FileNotFoundError(
+            f"{name} is not in TL_DATA_DIR and its authors offer no archive that a "
+            f"program can fetch; get it by hand from {spec.provenance.origin} and "
+            f"unpack it to TL_DATA_DIR/{name}/<{'|'.join(spec.parts)}>/<class>/."
+        )
+    folder = profiles.cache_dir() / "downloads" / name
+    try:
+        paths = [
+            fetch(archive.url, folder, archive.file_name, archive.checksum)
+            for archive in spec.archives
+        ]
+    except DownloadError as error:
+        raise DownloadError(
+            f"{error} Or set TL_DATA_DIR to a folder filled by 'tl-helpers mirror'."
+        ) from error
+    with whole_or_nothing(target) as half_made:
+        spec.lay_out(paths, half_made)
+    for path in paths:
+        path.unlink(missing_ok=True)  # the pictures are laid out; halve the disk use
+
+
+def blend_with_patches(digits, photographs, seed):
+    """Put digits on photographs: absolute difference with a random patch.
+
+    image = |digit - patch|, channel by channel.
+
+    Args:
+        digits: uint8 (n, height, width, 3), RGB, [0, 255].
+        photographs: list of uint8 (H, W, 3), RGB, H >= height, W >= width.
+        seed: int.
+
+    Returns:
+        (images, positions): uint8 (n, height, width, 3); int64 (n, 3), photograph,
+        row and column in px of each patch's upper left corner.
+
+    Raises:
+        ValueError: a photograph is smaller than the digits.
+
+    Source: Ganin et al. 2016 (arXiv:1505.07818), section 5.2.4.
+    """
+    height, width = digits.shape[1:3]
+    sizes = np.array([photograph.shape[:2] for photograph in photographs])
+    limits = sizes - (height, width) + 1  # (photographs, 2)
+    if limits.min() < 1:
+        raise ValueError(
+            f"Got a photograph of {sizes.min(axis=0)} px, expected at least "
+            f"{height} x {width}; leave small ones out."
+        )
+    rng = np.random.default_rng(seed)
+    which = rng.integers(len(photographs), size=len(digits))
+    corners = rng.integers(0, limits[which])  # (n, 2)
+    patches = np.empty_like(digits)
+    for i, (photograph, (row, column)) in enumerate(zip(which, corners, strict=True)):
+        patches[i] = photographs[photograph][
+            row : row + height, column : column + width
+        ]
+    images = np.maximum(digits, patches) - np.minimum(digits, patches)
+    return images, np.column_stack([which, corners])
+
+
+def _read_folders(name, part, size_px):
+    folder = locate(name) / part
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"Got {folder.parent} without its folder {part!r}, expected "
+            f"{', '.join(describe(name).parts)} in it; remove it or fill it again."
+        )
+    paths, labels, class_names = read_class_folders(folder)
+    return ImageFiles(paths, size_px), labels, class_names, {}
+
+
+def _read_tiny_imagenet(name, part, size_px):
+    """Call classes by the first of their names, where only one class has it."""
+    images, labels, wnids, extras = _read_folders(name, part, size_px)
+    words = (locate(name) / "words.txt").read_text(encoding="utf-8")
+    table = dict(line.split("\t", 1) for line in words.splitlines() if "\t" in line)
+    names = [table.get(wnid, wnid).split(",")[0].strip() for wnid in wnids]
+    unique = [
+        word if names.count(word) == 1 else wnid
+        for word, wnid in zip(names, wnids, strict=True)
+    ]
+    return images, labels, tuple(unique), extras
+
+
+def _read_mnist(_, part, size_px):
+    with np.load(locate("mnist"), allow_pickle=False) as arrays:
+        grey, labels = arrays[f"x_{part}"], arrays[f"y_{part}"]
+    images = np.repeat(grey[..., np.newaxis], 3, axis=-1)
+    return resize_pixels(images, size_px), labels, tuple("0123456789"), {}
+
+
+def _read_mnist_m(_, part, size_px):
+    digits, labels, class_names, _ = _read_mnist("mnist", part, 28)
+    folder = locate("bsds500") / "train"
+    photographs = [
+        np.asarray(Image.open(folder / file).convert("RGB"))
+        for file in sorted(os.listdir(folder))
+        if file.endswith(".jpg")
+    ]
+    images, positions = blend_with_patches(digits, photographs, PATCH_SEEDS[part])
+    extras = {"patch": positions}
+    return resize_pixels(images, size_px), labels, class_names, extras
+
+
+READERS = {
+    "mnist": _read_mnist,
+    "mnist_m": _read_mnist_m,
+    "tiny_imagenet": _read_tiny_imagenet,
+}

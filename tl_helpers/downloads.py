@@ -1,0 +1,358 @@
+"""The one door for bytes: download with a time limit, retries and a checksum."""
+
+import errno
+import gzip
+import json
+import os
+import secrets
+import shutil
+import stat
+import sys
+import tarfile
+import time
+import zipfile
+import zlib
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from urllib.parse import urlsplit
+
+from tl_helpers import profiles
+
+TIMEOUT_S = 30.0  # silence longer than this ends an attempt
+ATTEMPTS = 3
+BACKOFF_S = 1.0  # wait before the second attempt; doubled before the third
+CHUNK_BYTES = 2**16
+STALE_S = 24 * 3600  # a partial result older than this was left by a kill
+RECORD_NAME = "checksums.json"
+FIRST_BYTES = {
+    ".zip": b"PK",
+    ".npz": b"PK",
+    ".keras": b"PK",
+    ".gz": b"\x1f\x8b",
+    ".tgz": b"\x1f\x8b",
+    ".h5": b"\x89HDF",
+}
+
+
+class DownloadError(OSError):
+    """A file could not be had whole; the sentence says why and what to do."""
+
+
+def fetch(url, folder, file_name=None, known_hash=None):
+    """Return a file, from the folder if it is there and sound, else from the network.
+
+    The file is compared with the published checksum where one is given, else with
+    the one recorded at the first download; a line on stderr says which.
+
+    Args:
+        url: str, http or https.
+        folder: str or Path; made if it does not exist.
+        file_name: str; by default the last part of the address.
+        known_hash: published checksum as hex digits, sha256 or (32 digits) md5, or
+            with the name before it ("md5:..."); None where none is published.
+
+    Returns:
+        Path of the whole file.
+
+    Raises:
+        DownloadError: no network, `TL_OFFLINE`, a missing page, a transfer cut off or
+            stalled, a web page instead of the file, or another checksum.
+    """
+    path = Path(folder) / (file_name or PurePosixPath(urlsplit(url).path).name)
+    expected = _prefixed(known_hash or _read_record(path).get(path.name))
+    if path.exists():
+        if expected is None:
+            _check_first_bytes(path, path.name)
+            _record_hash(path)
+            return path
+        if file_hash(path, expected) == expected:
+            return path
+    if profiles.is_offline():
+        fault = "does not match its checksum" if path.exists() else "is missing"
+        raise DownloadError(
+            f"{path} {fault} and TL_OFFLINE forbids the network; unset TL_OFFLINE, or "
+            f"get {url} on another machine and put it at {path}."
+        )
+    origin = "published" if known_hash else "recorded at the first download"
+    _download(url, path, expected, origin)
+    if expected is None:
+        _record_hash(path)
+    else:
+        _say(f"{path.name}: whole, its {_short(expected)} is the one {origin}.")
+    return path
+
+
+def file_hash(path, like="sha256:"):
+    """Hash a file.
+
+    Args:
+        path: Path of the file.
+        like: a checksum whose algorithm is used, such as "md5:...".
+
+    Returns:
+        str "sha256:<hex digits>", or with the algorithm of `like`.
+    """
+    import pooch
+
+    algorithm = like.split(":")[0]
+    return f"{algorithm}:{pooch.file_hash(str(path), alg=algorithm)}"
+
+
+def extract(archive, folder):
+    """Unpack a zip or tar archive into a new folder, wholly or not at all.
+
+    Args:
+        archive: Path of a .zip, .tar, .tar.gz or .tgz file.
+        folder: Path that does not exist yet.
+
+    Returns:
+        Path of the folder.
+
+    Raises:
+        ValueError: a member would be written outside the folder or is no plain file
+            or folder, or the archive is damaged.
+        FileExistsError: the folder is there already.
+    """
+    archive, folder = Path(archive), Path(folder)
+    if folder.exists():
+        raise FileExistsError(
+            f"Got {folder}, which exists, expected a new folder to unpack "
+            f"{archive.name} into; remove it or name another."
+        )
+    with whole_or_nothing(folder) as part:
+        try:
+            _unpack(archive, part)
+        except (
+            tarfile.ReadError,
+            zipfile.BadZipFile,
+            EOFError,
+            zlib.error,
+            gzip.BadGzipFile,
+        ) as error:
+            raise ValueError(
+                f"{archive} is damaged or no archive ({error}), expected a whole zip "
+                "or tar file; delete it and fetch it again."
+            ) from error
+    return folder
+
+
+@contextmanager
+def whole_or_nothing(target):
+    """Make a file or folder under a hidden name and rename it when it is whole.
+
+    Where another process was faster, its result stays and this one is dropped.
+
+    Args:
+        target: Path of the file or folder to be made.
+
+    Yields:
+        Path beside it, not existing yet, to be filled by the caller.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for left_over in target.parent.glob(f".{target.name}.partial-*"):
+        if time.time() - left_over.stat().st_mtime > STALE_S:
+            _remove(left_over)
+    part = target.with_name(f".{target.name}.partial-{secrets.token_hex(4)}")
+    try:
+        yield part
+        try:
+            os.replace(part, target)
+        except OSError:
+            if not target.is_dir():
+                raise
+    finally:
+        _remove(part)
+
+
+def _remove(path):
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _download(url, path, expected, origin):
+    """Try a few times; only a whole and checked file gets its name."""
+    import pooch
+    import requests
+
+    pooch.get_logger().setLevel("WARNING")
+    transfer = partial(_transfer, name=path.name, expected=expected, origin=origin)
+    for attempt in range(ATTEMPTS):
+        try:
+            pooch.retrieve(url, expected, path.name, path.parent, downloader=transfer)
+            path.chmod(0o644)  # pooch's temporary files are for their owner only
+            return
+        except requests.RequestException as error:
+            if attempt == ATTEMPTS - 1 or not _may_pass(error):
+                raise DownloadError(
+                    f"Could not get {path.name} from {url} ({_reason(error)}); check "
+                    f"the network and try again, or put the file at {path} by hand."
+                ) from error
+            time.sleep(BACKOFF_S * 2**attempt)
+
+
+def _transfer(url, output_file, _, *, name, expected, origin):
+    """Bring the bytes to a temporary file and check it; pooch calls this."""
+    import pooch
+    import requests
+    from tqdm import tqdm
+
+    # pooch asks whether the bar is true, which tqdm answers by a total above 0.
+    with tqdm(desc=name, total=1, unit="B", unit_scale=True, mininterval=0.5) as bar:
+        get = pooch.HTTPDownloader(
+            progressbar=bar,
+            chunk_size=CHUNK_BYTES,
+            timeout=TIMEOUT_S,
+            headers={"Accept-Encoding": "identity"},  # so that the length is the file's
+        )
+        get(url, output_file, None)
+    size = os.path.getsize(output_file)
+    if bar.total and size != bar.total:
+        raise requests.ConnectionError(f"{size} of {bar.total} bytes came")
+    _check_first_bytes(output_file, name)
+    if expected is None:
+        if not bar.total:
+            _check_is_whole(output_file, name)
+        return
+    got = file_hash(output_file, expected)
+    if got != expected:
+        raise DownloadError(
+            f"{name} from {url} has {got}, expected {expected} ({origin}); it was not "
+            f"kept: try again, or look whether the publisher replaced the file."
+        )
+
+
+def _may_pass(error):
+    """Whether a second attempt can help: not for a page that is not there."""
+    response = getattr(error, "response", None)
+    return response is None or response.status_code in (408, 429, *range(500, 600))
+
+
+def _reason(error):
+    import requests
+
+    response = getattr(error, "response", None)
+    if response is not None:
+        return f"the server answered {response.status_code} {response.reason}"
+    if isinstance(error, requests.Timeout) or "timed out" in str(error):
+        return f"silence for more than {TIMEOUT_S:g} s"
+    if "Max retries exceeded" in str(error):  # it never came to a connection
+        return f"no answer from {urlsplit(error.request.url).netloc}"
+    return f"the transfer was cut off: {error}"
+
+
+def _check_first_bytes(path, name):
+    """Refuse the web page that a hotel or a log-in puts in the file's place."""
+    with open(path, "rb") as file:
+        head = file.read(1024)
+    start = FIRST_BYTES.get(Path(name).suffix.lower(), b"")
+    is_page = b"<html" in head.lower() or head.lower().startswith(b"<!doctype html")
+    if is_page or not head.startswith(start):
+        got = "a web page (a log-in?)" if is_page else f"bytes {head[:4]!r}"
+        raise DownloadError(
+            f"Got {got} in place of {name}, expected a {Path(name).suffix or 'data'} "
+            "file; open a browser, log in to the network and try again."
+        )
+
+
+def _check_is_whole(path, name):
+    """Look for the end that a format has, where neither length nor hash is known."""
+    import h5py
+    import requests
+
+    suffix = Path(name).suffix.lower()
+    try:
+        if FIRST_BYTES.get(suffix) == b"PK":
+            with zipfile.ZipFile(path) as archive:
+                archive.testzip()
+        elif suffix in (".gz", ".tgz"):
+            with gzip.open(path) as file:
+                while file.read(2**20):
+                    pass
+        elif suffix == ".h5":
+            h5py.File(path, "r").close()
+        else:
+            raise DownloadError(
+                f"The server did not say how long {name} is and no checksum is "
+                "published, so a cut-off would go unseen; fetch it by hand."
+            )
+    except DownloadError:
+        raise
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise requests.ConnectionError(f"{name} ends too early ({error})") from error
+
+
+def _prefixed(checksum):
+    """Name the algorithm: 32 hex digits are md5, as Keras writes it; else sha256."""
+    if checksum is None or ":" in checksum:
+        return checksum
+    return f"{'md5' if len(checksum) == 32 else 'sha256'}:{checksum.lower()}"
+
+
+def _short(checksum):
+    algorithm, digits = checksum.split(":")
+    return f"{algorithm} {digits[:12]}..."
+
+
+def _read_record(path):
+    try:
+        record = json.loads((path.parent / RECORD_NAME).read_text())
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _record_hash(path):
+    """Write down a first file's hash; a read-only stick is simply left as it is."""
+    checksum = file_hash(path)
+    record = {**_read_record(path), path.name: checksum}
+    target = path.parent / RECORD_NAME
+    try:
+        with whole_or_nothing(target) as part:
+            part.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return
+        raise
+    _say(
+        f"{path.name}: no checksum is published; recorded its {_short(checksum)} in "
+        f"{target} to compare with from now on."
+    )
+
+
+def _say(line):
+    print(line, file=sys.stderr)
+
+
+def _unpack(archive, folder):
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as file:
+            for member in file.infolist():
+                is_link = stat.S_ISLNK(member.external_attr >> 16)
+                _check_member(archive, member.filename, not is_link)
+            file.extractall(folder)
+        return
+    with tarfile.open(archive) as file:
+        members = file.getmembers()
+        for member in members:
+            _check_member(archive, member.name, member.isfile() or member.isdir())
+        # The filter came with 3.11.4; the checks above hold without it.
+        has_filter = hasattr(tarfile, "data_filter")
+        file.extractall(folder, members, **({"filter": "data"} if has_filter else {}))
+
+
+def _check_member(archive, name, is_plain):
+    parts = PurePosixPath(name.replace("\\", "/"))
+    if parts.is_absolute() or ".." in parts.parts or PureWindowsPath(name).drive:
+        fault = "would be written outside the folder"
+    elif not is_plain:
+        fault = "is a link or a device"
+    else:
+        return
+    raise ValueError(
+        f"{archive} holds {name!r}, which {fault}; expected plain files inside it: "
+        "nothing was unpacked, do not trust this archive."
+    )

@@ -1,0 +1,131 @@
+"""Labels and scores -> numbers with their spread; takes arrays, never models."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+
+class Spread(NamedTuple):
+    """A mean with what several seeds say about it.
+
+    Attributes:
+        mean: float.
+        deviation: sample standard deviation (n - 1); 0 for one value.
+        low: lower end of the 95% confidence interval of the mean (Student's t).
+        high: its upper end.
+        num_seeds: int.
+    """
+
+    mean: float
+    deviation: float
+    low: float
+    high: float
+    num_seeds: int
+
+    def __str__(self):
+        """Return for example '81.3 ± 1.2 %', from values in [0, 1]."""
+        return f"{100 * self.mean:.1f} ± {100 * self.deviation:.1f} %"
+
+
+def summarise(values):
+    """Mean, standard deviation and confidence interval over seeds.
+
+    Args:
+        values: (n,) one number a seed, n >= 1.
+
+    Returns:
+        Spread.
+
+    Raises:
+        ValueError: no value.
+    """
+    values = np.asarray(values, float)
+    if values.ndim != 1 or len(values) == 0:
+        raise ValueError(
+            f"Got values of shape {values.shape}, expected one number for each seed."
+        )
+    mean = float(values.mean())
+    if len(values) == 1:
+        return Spread(mean, 0.0, -np.inf, np.inf, 1)
+    deviation = float(values.std(ddof=1))
+    half = stats.t.ppf(0.975, len(values) - 1) * deviation / np.sqrt(len(values))
+    return Spread(mean, deviation, mean - half, mean + half, len(values))
+
+
+def compare_paired(values, baseline):
+    """Difference of two methods that saw the same seeds.
+
+    Args:
+        values: (n,) scores of a method, one a seed.
+        baseline: (n,) scores of the other on the same seeds, in the same order.
+
+    Returns:
+        Spread of `values - baseline`; an interval above 0 is a gain that the seeds
+        agree on.
+
+    Raises:
+        ValueError: lengths differ.
+    """
+    if len(values) != len(baseline):
+        raise ValueError(
+            f"Got {len(values)} and {len(baseline)} scores, expected one of each for "
+            "every seed."
+        )
+    return summarise(np.asarray(values, float) - np.asarray(baseline, float))
+
+
+def accuracy(predictions, labels):
+    """Share of right answers.
+
+    Args:
+        predictions: int (n,).
+        labels: int (n,).
+
+    Returns:
+        float in [0, 1].
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    predictions, labels = np.asarray(predictions), np.asarray(labels)
+    if predictions.shape != labels.shape:
+        raise ValueError(
+            f"Got predictions of shape {predictions.shape} for labels of shape "
+            f"{labels.shape}, expected the same; take argmax over the classes first."
+        )
+    return float((predictions == labels).mean())
+
+
+def binomial_interval(num_right, num_images):
+    """95% confidence interval of an accuracy measured on n test images.
+
+    Args:
+        num_right: int in [0, num_images].
+        num_images: int >= 1.
+
+    Returns:
+        (low, high) in [0, 1].
+
+    Source: Wilson 1927, doi:10.1080/01621459.1927.10502953.
+    """
+    interval = stats.binomtest(int(num_right), int(num_images)).proportion_ci(
+        method="wilson"
+    )
+    return float(interval.low), float(interval.high)
+
+
+def confusion(predictions, labels, num_classes):
+    """Count the answers.
+
+    Args:
+        predictions: int (n,), in [0, num_classes).
+        labels: int (n,), in [0, num_classes).
+        num_classes: int.
+
+    Returns:
+        int (num_classes, num_classes): rows are true classes, columns answers.
+    """
+    counts = np.zeros((num_classes, num_classes), int)
+    np.add.at(counts, (np.asarray(labels), np.asarray(predictions)), 1)
+    return counts

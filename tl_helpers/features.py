@@ -1,0 +1,204 @@
+"""Images through a frozen backbone, once: (n, d) arrays, streamed and cached."""
+
+import hashlib
+import json
+import os
+import time
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers
+from tqdm import tqdm
+
+from tl_helpers import profiles
+
+BATCH_SIZE = 128
+MAX_CACHE_BYTES = 4 * 2**30
+FORMAT = 1  # part of every key: raise it when the meaning of an entry changes
+SHOW_BAR_FROM = 5000  # images
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a probe learns from.
+
+    Attributes:
+        values: float32 (n, d), the block's map averaged over height and width.
+        labels: int64 (n,).
+    """
+
+    values: np.ndarray
+    labels: np.ndarray
+
+    def __getitem__(self, rows):
+        """Return the Features of these rows (indices, a slice or a boolean mask)."""
+        return Features(self.values[rows], self.labels[rows])
+
+    def __len__(self):
+        """Return the number of images."""
+        return len(self.labels)
+
+    def __iter__(self):
+        """Unpack as `values, labels = features`."""
+        return iter((self.values, self.labels))
+
+
+def extract(backbone, image_set, block=None, size_px=None):
+    """Extract features, or read them from the cache.
+
+    An entry is found by content: pixels and labels, weights, block and size. One that
+    is damaged or was not written by this function is computed again.
+
+    Args:
+        backbone: Backbone.
+        image_set: ImageSet with n images.
+        block: block name; None for the last.
+        size_px: side that images are resized to first; None keeps theirs.
+
+    Returns:
+        Features: values float32 (n, d) and labels int64 (n,).
+
+    Raises:
+        ValueError: no such block.
+    """
+    block = block or backbone.blocks[-1]
+    key = _key(backbone, image_set, block, size_px)
+    values = _read_entry(key)
+    if values is None or len(values) != len(image_set):
+        values = compute(backbone, image_set, block, size_px)
+        _write_entry(key, values)
+    return Features(values, image_set.labels)
+
+
+def compute(backbone, image_set, block=None, size_px=None):
+    """Extract features without looking at the cache.
+
+    Only one batch of decoded images is in memory at a time, and the next one is
+    decoded meanwhile.
+
+    Args:
+        backbone: Backbone.
+        image_set: ImageSet with n images.
+        block: block name; None for the last.
+        size_px: side that images are resized to first; None keeps theirs.
+
+    Returns:
+        float32 (n, d).
+    """
+    model = _resizing(backbone.extractor(block), size_px)
+    values = np.empty((len(image_set), model.output_shape[-1]), np.float32)
+    starts = range(0, len(image_set), BATCH_SIZE)
+    bar = tqdm(starts, "features", disable=len(image_set) < SHOW_BAR_FROM, leave=False)
+    with ThreadPoolExecutor(1) as decoder:
+        pending = decoder.submit(image_set.pixels, slice(0, BATCH_SIZE))
+        for start in bar:
+            images = pending.result()
+            stop = start + BATCH_SIZE
+            pending = decoder.submit(image_set.pixels, slice(stop, stop + BATCH_SIZE))
+            values[start:stop] = model.predict_on_batch(images)
+    return values
+
+
+def standardise(values):
+    """Shift and scale every column to mean 0 and standard deviation 1.
+
+    Args:
+        values: float32 (n, d).
+
+    Returns:
+        float32 (n, d); constant columns become 0.
+    """
+    spread = values.std(axis=0)
+    return (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1)
+
+
+def cache_info():
+    """Return {"folder": Path, "entries": int, "bytes": int} of the feature cache."""
+    entries = _entries()
+    return {
+        "folder": _folder(),
+        "entries": len(entries),
+        "bytes": sum(entry.stat().st_size for entry in entries),
+    }
+
+
+def clear_cache():
+    """Delete every cached entry; return how many there were."""
+    entries = _entries()
+    for file in _folder().glob("*"):
+        file.unlink(missing_ok=True)
+    return len(entries)
+
+
+def _resizing(model, size_px):
+    if size_px is None:
+        return model
+    images = keras.Input((None, None, 3), name="images")
+    resized = layers.Resizing(size_px, size_px)(images)
+    return keras.Model(images, model(resized))
+
+
+def _key(backbone, image_set, block, size_px):
+    parts = {
+        "images": image_set.fingerprint,
+        "backbone": backbone.fingerprint,
+        "block": block,
+        "size_px": size_px,
+        "keras": keras.__version__,
+        "backend": keras.backend.backend(),
+        "format": FORMAT,
+    }
+    text = json.dumps(parts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _folder():
+    return profiles.cache_dir() / "features"
+
+
+def _entries():
+    return sorted(_folder().glob("*.npz"))
+
+
+def _read_entry(key):
+    """Return the cached values, or None for anything that is not whole and ours."""
+    entry, manifest = _folder() / f"{key}.npz", _folder() / f"{key}.json"
+    try:
+        wanted = json.loads(manifest.read_text())["sha256"]
+        if hashlib.sha256(entry.read_bytes()).hexdigest() != wanted:
+            return None
+        with np.load(entry, allow_pickle=False) as stored:
+            values = stored["values"]
+        os.utime(entry, (time.time(),) * 2)  # the newest use decides who stays
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+        return None
+    return values if values.dtype == np.float32 and values.ndim == 2 else None
+
+
+def _write_entry(key, values):
+    """Write values, then the manifest that makes them valid; then drop the oldest."""
+    folder = _folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f"{key}.{os.getpid()}.partial"
+    with partial.open("wb") as file:
+        np.savez(file, values=values)
+    digest = hashlib.sha256(partial.read_bytes()).hexdigest()
+    os.replace(partial, folder / f"{key}.npz")
+    partial.write_text(json.dumps({"sha256": digest, "shape": values.shape}))
+    os.replace(partial, folder / f"{key}.json")
+    _prune(keep=folder / f"{key}.npz")
+
+
+def _prune(keep: Path):
+    entries = sorted(_entries(), key=lambda entry: entry.stat().st_mtime)
+    total = sum(entry.stat().st_size for entry in entries)
+    for entry in entries:
+        if total <= MAX_CACHE_BYTES or entry == keep:
+            continue
+        total -= entry.stat().st_size
+        entry.with_suffix(".json").unlink(missing_ok=True)
+        entry.unlink(missing_ok=True)

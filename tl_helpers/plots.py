@@ -1,0 +1,282 @@
+"""Numbers -> matplotlib Axes; takes arrays, never models."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+MARKERS = "osD^vPX*<>"
+GREY = "0.45"
+
+
+def use_style():
+    """Set the course's look: colour-blind-safe colours, quiet axes, sharp text."""
+    plt.style.use("petroff10")
+    plt.rcParams.update(
+        {
+            "figure.dpi": 110,
+            "figure.figsize": (6.4, 3.8),
+            "figure.constrained_layout.use": True,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "grid.color": "0.9",
+            "legend.frameon": False,
+            "lines.markersize": 6,
+            "font.size": 10.5,
+        }
+    )
+
+
+def show_images(images, titles=None, columns=10, size_in=0.95):
+    """Draw a sheet of thumbnails.
+
+    Args:
+        images: uint8 (n, height, width, 3), RGB, [0, 255].
+        titles: n strings above the images, or None.
+        columns: images a row.
+        size_in: side of one image in inches.
+
+    Returns:
+        matplotlib Figure.
+    """
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    height = rows * (size_in + (0.25 if titles is not None else 0.05))
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(columns * size_in, height), squeeze=False
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    for i, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
+        axis.imshow(image, interpolation="nearest")
+        if titles is not None:
+            axis.set_title(titles[i], fontsize=8.5, pad=2)
+    return figure
+
+
+def one_of_each(image_set, per_class=1, seed=0):
+    """Draw images of every class, one column a class.
+
+    Args:
+        image_set: ImageSet.
+        per_class: rows of the sheet.
+        seed: int, decides which images.
+
+    Returns:
+        matplotlib Figure.
+    """
+    rng = np.random.default_rng(seed)
+    picks = [
+        rng.choice(np.flatnonzero(image_set.labels == label), per_class, replace=False)
+        for label in range(len(image_set.class_names))
+    ]
+    rows = np.stack(picks, axis=1).ravel()
+    blank = [""] * (len(rows) - len(picks))
+    titles = [name.replace("_", " ") for name in image_set.class_names] + blank
+    return show_images(image_set.pixels(rows), titles, columns=len(picks))
+
+
+def label_efficiency(curves, chance, axis=None):
+    """Draw accuracy against labels a class, with the spread over seeds.
+
+    Args:
+        curves: {method: {labels a class: (seeds,) accuracies in [0, 1]}}.
+        chance: accuracy of guessing, in [0, 1].
+        axis: matplotlib Axes, or None for a new one.
+
+    Returns:
+        matplotlib Axes.
+    """
+    axis = axis or plt.subplots()[1]
+    for i, (method, points) in enumerate(curves.items()):
+        budgets = sorted(points)
+        scores = np.array([points[budget] for budget in budgets]) * 100
+        _line_with_band(axis, budgets, scores, method, MARKERS[i])
+    budgets = sorted({budget for points in curves.values() for budget in points})
+    axis.set_xscale("log")
+    axis.set_xticks(budgets, [str(budget) for budget in budgets])
+    axis.minorticks_off()
+    axis.set_xlabel("labelled images a class")
+    return _finish_accuracy(axis, chance)
+
+
+def layer_choice(accuracies, chance, axis=None):
+    """Draw accuracy against the block that features are taken from.
+
+    Args:
+        accuracies: {series: {block: (seeds,) accuracies in [0, 1]}}; all series name
+            the same blocks.
+        chance: accuracy of guessing, in [0, 1].
+        axis: matplotlib Axes, or None for a new one.
+
+    Returns:
+        matplotlib Axes.
+    """
+    axis = axis or plt.subplots()[1]
+    for i, (series, points) in enumerate(accuracies.items()):
+        scores = np.array([points[block] for block in points]) * 100
+        _line_with_band(axis, np.arange(len(points)), scores, series, MARKERS[i])
+        axis.set_xticks(range(len(points)), list(points))
+    axis.set_xlabel("block that features are taken from (input → output)")
+    return _finish_accuracy(axis, chance)
+
+
+def bars(scores, chance=None, axis=None):
+    """Draw one bar a method, with a dot for every seed.
+
+    Args:
+        scores: {method: (seeds,) accuracies in [0, 1]}.
+        chance: accuracy of guessing, in [0, 1], or None.
+        axis: matplotlib Axes, or None for a new one.
+
+    Returns:
+        matplotlib Axes.
+    """
+    axis = axis or plt.subplots(figsize=(6.4, 0.7 + 0.55 * len(scores)))[1]
+    for i, (method, values) in enumerate(scores.items()):
+        values = 100 * np.atleast_1d(values)
+        axis.barh(i, values.mean(), color=f"C{i}", alpha=0.75, height=0.6)
+        axis.plot(values, [i] * len(values), "o", color="black", ms=4, alpha=0.7)
+        axis.text(101, i, f"{values.mean():.0f}%", va="center")
+        axis.annotate(method, (1, i), va="center", fontsize=10)
+    if chance is not None:
+        axis.axvline(100 * chance, ls="--", color=GREY)
+    axis.set_yticks([])
+    axis.invert_yaxis()
+    axis.set_xlim(0, 100)
+    axis.grid(axis="y", visible=False)
+    axis.set_xlabel("test accuracy (%); dots are seeds")
+    return axis
+
+
+def feature_map(points, labels, class_names, axis=None):
+    """Draw features in two dimensions, one marker a class.
+
+    Args:
+        points: float (n, 2).
+        labels: int (n,).
+        class_names: one name a label.
+        axis: matplotlib Axes, or None for a new one.
+
+    Returns:
+        matplotlib Axes.
+    """
+    axis = axis or plt.subplots(figsize=(5, 4.4))[1]
+    for label, name in enumerate(class_names):
+        rows = labels == label
+        axis.plot(
+            *points[rows].T,
+            MARKERS[label % len(MARKERS)],
+            ms=4.5,
+            alpha=0.75,
+            mew=0,
+            label=name.replace("_", " "),
+        )
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.set_xlabel("first direction")
+    axis.set_ylabel("second direction")
+    return axis
+
+
+def filters(kernels, columns=12):
+    """Draw the kernels of a first convolution as small colour pictures.
+
+    Args:
+        kernels: float (height, width, 3, n).
+        columns: kernels a row.
+
+    Returns:
+        matplotlib Figure.
+    """
+    kernels = np.moveaxis(kernels, -1, 0)
+    peak = np.abs(kernels).max(axis=(1, 2, 3), keepdims=True)
+    images = np.uint8(127.5 + 127.5 * kernels / np.where(peak > 0, peak, 1))
+    return show_images(images, columns=columns, size_in=0.6)
+
+
+def activation_maps(image, maps, num_channels=6):
+    """Draw an image and, a row a block, the channels that answer it most.
+
+    Args:
+        image: uint8 (height, width, 3), RGB, [0, 255].
+        maps: {block: float (height, width, channels)}.
+        num_channels: channels a row.
+
+    Returns:
+        matplotlib Figure.
+    """
+    figure, axes = plt.subplots(
+        len(maps),
+        num_channels + 1,
+        figsize=(num_channels + 1, 1.02 * len(maps)),
+        squeeze=False,
+    )
+    for row, (block, values) in zip(axes, maps.items(), strict=True):
+        strongest = np.argsort(-values.std(axis=(0, 1)))[:num_channels]
+        row[0].imshow(image)
+        size_px = f"{values.shape[0]}×{values.shape[1]}"
+        row[0].set_ylabel(f"{block}\n{size_px}", fontsize=8)
+        for axis, channel in zip(row[1:], strongest, strict=True):
+            axis.imshow(values[..., channel], cmap="magma")
+        for axis in row:
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.spines[:].set_visible(False)
+    return figure
+
+
+def confusion_matrix(counts, class_names, axis=None):
+    """Draw which classes are taken for which, in percent of the true class.
+
+    Args:
+        counts: int (classes, classes), rows true, columns answered.
+        class_names: one name a class.
+        axis: matplotlib Axes, or None for a new one.
+
+    Returns:
+        matplotlib Axes.
+    """
+    axis = axis or plt.subplots(figsize=(5.4, 4.6))[1]
+    shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    for (row, column), share in np.ndenumerate(shares):
+        if share >= 1:
+            colour = "white" if share > 55 else "black"
+            axis.text(
+                column, row, f"{share:.0f}", ha="center", va="center", color=colour
+            )
+    names = [name.replace("_", " ") for name in class_names]
+    axis.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axis.set_yticks(range(len(names)), names)
+    axis.set_xlabel("answer")
+    axis.set_ylabel("truth")
+    axis.grid(visible=False)
+    return axis
+
+
+def _line_with_band(axis, x, scores, label, marker):
+    """One line through the means, a band of one standard deviation, dots for seeds."""
+    mean = scores.mean(axis=1)
+    deviation = scores.std(axis=1, ddof=1) if scores.shape[1] > 1 else 0 * mean
+    (line,) = axis.plot(x, mean, marker=marker, label=label)
+    axis.fill_between(
+        x, mean - deviation, mean + deviation, alpha=0.2, color=line.get_color()
+    )
+
+
+def _finish_accuracy(axis, chance):
+    axis.axhline(100 * chance, ls="--", color=GREY)
+    axis.annotate(
+        "chance",
+        (0.995, 100 * chance),
+        xycoords=("axes fraction", "data"),
+        va="bottom",
+        ha="right",
+        color=GREY,
+        fontsize=9,
+    )
+    axis.set_ylim(0, 100)
+    axis.set_ylabel("test accuracy (%)")
+    axis.legend(loc="best")
+    return axis

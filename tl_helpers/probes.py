@@ -1,0 +1,122 @@
+"""Small classifiers on features; their strength is chosen by validation."""
+
+import warnings
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer, StandardScaler
+from sklearn.svm import LinearSVC
+
+MAX_FOLDS = 4
+
+
+def fit_probe(train, kind="logistic", seed=0):
+    """Fit a classifier on features, its setting chosen by cross-validation.
+
+    The choice sees the training features only, never the test set.
+
+    Args:
+        train: Features, or any pair of values (n, d) and labels (n,).
+        kind: "logistic", "svm" (linear), "knn" (cosine) or "prototypes" (nearest
+            class mean).
+        seed: int, decides the folds.
+
+    Returns:
+        a fitted scikit-learn estimator with `predict` and `score(values, labels)`.
+
+    Raises:
+        ValueError: unknown kind, fewer than two classes, or values that are not
+            finite.
+    """
+    values, labels = train
+    _check_training_set(values, labels)
+    estimator, settings = _candidates(kind, seed, len(labels))
+    num_folds = min(MAX_FOLDS, np.bincount(labels)[np.unique(labels)].min())
+    if not settings or num_folds < 2:
+        return _fit_quietly(estimator, values, labels)
+    folds = StratifiedKFold(int(num_folds), shuffle=True, random_state=seed)
+    return _fit_quietly(GridSearchCV(estimator, settings, cv=folds), values, labels)
+
+
+def probe_accuracy(train, test, kind="logistic", seed=0):
+    """Fit on one set of features and score on another.
+
+    Args:
+        train: Features.
+        test: Features of other images.
+        kind: as in `fit_probe`.
+        seed: int.
+
+    Returns:
+        float in [0, 1].
+    """
+    return float(fit_probe(train, kind, seed).score(*test))
+
+
+def linear_head(num_features, num_classes):
+    """Build a Keras classifier for cached features.
+
+    Args:
+        num_features: d.
+        num_classes: int >= 2.
+
+    Returns:
+        keras.Model from float32 (batch, d) to logits (batch, num_classes): batch
+        normalisation without learned scale, then one dense layer.
+    """
+    import keras
+    from keras import layers
+
+    values = keras.Input((num_features,), name="features")
+    scaled = layers.BatchNormalization(center=False, scale=False, name="norm")(values)
+    logits = layers.Dense(num_classes, name="logits")(scaled)
+    return keras.Model(values, logits, name="linear_head")
+
+
+def _candidates(kind, seed, num_rows):
+    """Return an estimator and the grid of its one setting."""
+    strengths = [0.001, 0.01, 0.1, 1.0]
+    if kind == "logistic":
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
+        return model, {"logisticregression__C": strengths}
+    if kind == "svm":
+        model = make_pipeline(StandardScaler(), LinearSVC(random_state=seed))
+        return model, {"linearsvc__C": [0.0001, *strengths[:-1]]}
+    if kind == "knn":
+        neighbours = [k for k in (1, 3, 5, 9) if k <= num_rows // 2]
+        # on unit length, Euclidean neighbours are cosine neighbours
+        model = make_pipeline(StandardScaler(), Normalizer(), KNeighborsClassifier(1))
+        return model, {"kneighborsclassifier__n_neighbors": neighbours}
+    if kind == "prototypes":
+        return make_pipeline(StandardScaler(), Normalizer(), NearestCentroid()), {}
+    raise ValueError(
+        f"Got probe {kind!r}, expected 'logistic', 'svm', 'knn' or 'prototypes'."
+    )
+
+
+def _fit_quietly(estimator, values, labels):
+    """Fit; a setting that stops at the iteration limit still competes.
+
+    With one row a class, scikit-learn's centroids divide nothing by nothing on the
+    way, and do not use the result.
+    """
+    with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return estimator.fit(values, labels)
+
+
+def _check_training_set(values, labels):
+    if len(np.unique(labels)) < 2:
+        raise ValueError(
+            f"Got {len(np.unique(labels))} class in {len(labels)} rows, expected at "
+            "least two; draw the labels from every class."
+        )
+    if not np.isfinite(values).all():
+        raise ValueError(
+            "Got features that are not finite, expected real numbers; look for "
+            "images outside [0, 255] or a network with broken weights."
+        )

@@ -1,0 +1,134 @@
+"""Quick or full: which data and backbone a notebook uses, and where files live."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+MIN_FREE_GB = 1.0
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The knobs that differ between a laptop and a GPU.
+
+    Attributes:
+        name: "quick" (bundled data, offline) or "full" (real data).
+        reason: one clause that says why this profile was chosen.
+        dataset: name for `datasets.load`; `TL_DATASET` overrides it.
+        backbone: name for `backbones.load`; `TL_BACKBONE` overrides it.
+    """
+
+    name: str
+    reason: str
+    dataset: str
+    backbone: str
+
+    def pick(self, *, quick, full):
+        """Return `quick` in the quick profile and `full` in the full one."""
+        return quick if self.name == "quick" else full
+
+    def __str__(self):
+        return (
+            f"profile {self.name} ({self.reason}): "
+            f"dataset {self.dataset}, backbone {self.backbone}"
+        )
+
+
+def current():
+    """Choose the profile from the environment.
+
+    Returns:
+        Profile: full where `TL_PROFILE=full`, or on Colab with a GPU; else quick.
+
+    Raises:
+        ValueError: `TL_PROFILE` is neither "quick" nor "full".
+    """
+    wanted = os.environ.get("TL_PROFILE", "")
+    if wanted not in ("", "quick", "full"):
+        raise ValueError(
+            f"TL_PROFILE is {wanted!r}, expected 'quick' or 'full'; "
+            "set one of them or unset it."
+        )
+    if wanted:
+        name, reason = wanted, f"TL_PROFILE={wanted}"
+    elif is_colab() and has_gpu():
+        name, reason = "full", "Colab with a GPU"
+    else:
+        name, reason = "quick", "the default; TL_PROFILE=full for real photographs"
+    dataset, backbone = {
+        "quick": ("solids", "embedded"),
+        "full": ("cifar10", "MobileNetV2"),
+    }[name]
+    return Profile(
+        name,
+        reason,
+        os.environ.get("TL_DATASET", dataset),
+        os.environ.get("TL_BACKBONE", backbone),
+    )
+
+
+def is_colab():
+    """Whether this process runs in Google Colab."""
+    return "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ
+
+
+def has_gpu():
+    """Whether an NVIDIA driver is present; asks the file system, not TensorFlow."""
+    return Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidia0").exists()
+
+
+def is_offline():
+    """Whether `TL_OFFLINE` forbids the network (any value but empty or 0)."""
+    return os.environ.get("TL_OFFLINE", "") not in ("", "0")
+
+
+def cache_dir():
+    """Folder for downloads and features: `TL_CACHE_DIR` or `~/.cache/tl-helpers`."""
+    default = Path.home() / ".cache" / "tl-helpers"
+    return Path(os.environ.get("TL_CACHE_DIR", default)).expanduser()
+
+
+def mirror_dir():
+    """Folder looked at before any download (`TL_DATA_DIR`), or None."""
+    folder = os.environ.get("TL_DATA_DIR")
+    return Path(folder).expanduser() if folder else None
+
+
+def keras_dir():
+    """Keras's own folder: `KERAS_HOME` or `~/.keras`; weights lie in its `models`."""
+    return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")).expanduser()
+
+
+def data_dir():
+    """Folder of the bundled data: inside an installed wheel, else the checkout's.
+
+    Raises:
+        FileNotFoundError: neither place holds it.
+    """
+    package = Path(__file__).resolve().parent
+    for folder in (package / "data", package.parent / "data"):
+        if (folder / "embedded.npz").exists() or (folder / "solids").exists():
+            return folder
+    raise FileNotFoundError(
+        f"Got no bundled data beside {package}, expected a folder 'data' with "
+        "solids and embedded.npz; reinstall the package or clone the repository."
+    )
+
+
+def make_deterministic(seed=0):
+    """Make the rest of this process repeat bit for bit on the same machine.
+
+    Seeds Python, NumPy and the backend; on TensorFlow also asks for deterministic
+    kernels.
+
+    Args:
+        seed: int in [0, 2**32).
+    """
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
