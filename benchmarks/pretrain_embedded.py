@@ -220,8 +220,12 @@ def export(network, curve, val, folder):
         "curve": curve,
     }
     paths = [weight.path for weight in rounded.weights]
-    backbone = {k: v for k, v in zip(paths, halves, strict=True) if "classifier" not in k}
-    save_then_rename(lambda p: np.savez_compressed(p, **backbone), folder / "embedded.npz")
+    backbone = {
+        k: v for k, v in zip(paths, halves, strict=True) if "classifier" not in k
+    }
+    save_then_rename(
+        lambda p: np.savez_compressed(p, **backbone), folder / "embedded.npz"
+    )
     text = json.dumps(card, indent=1) + "\n"
     save_then_rename(lambda p: p.write_text(text), folder / "embedded.json")
 

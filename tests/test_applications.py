@@ -115,7 +115,9 @@ ELEPHANTS = {"African_elephant", "Indian_elephant", "tusker"}
 
 
 @pytest.mark.realdata
-@pytest.mark.parametrize(("kind", "right"), [("guitar", GUITARS), ("elephant", ELEPHANTS)])
+@pytest.mark.parametrize(
+    ("kind", "right"), [("guitar", GUITARS), ("elephant", ELEPHANTS)]
+)
 def test_mobilenet_v2_names_photographs(kind, right):
     from tl_helpers import datasets
 

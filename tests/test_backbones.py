@@ -96,3 +96,23 @@ def test_embedded_is_as_accurate_as_its_card_says():
     backbone = backbones.load("embedded")
     sets = [features.extract(backbone, part) for part in (fit, test)]
     assert probes.probe_accuracy(*sets) > 0.4
+
+
+def test_reinitialise_equals_a_fresh_start(images):
+    model = keras.Sequential(
+        [
+            backbones.load("embedded", pretrained=False).extractor("block1"),
+            keras.layers.Dense(2),
+        ]
+    )
+    model.compile("adam", "mse")
+
+    def train(seed):
+        backbones.reinitialise(model, seed)
+        model.fit(images, np.ones((4, 2)), epochs=2, shuffle=False, verbose=0)
+        return model.get_weights()
+
+    first, other, again = train(1), train(2), train(1)
+    for one, two in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert not np.array_equal(first[0], other[0])

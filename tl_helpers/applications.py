@@ -22,6 +22,7 @@ _CAFFE_MEAN = (103.939, 116.779, 123.68)  # BGR
 _TORCH_MEAN = (0.485, 0.456, 0.406)
 _TORCH_STD = (0.229, 0.224, 0.225)
 
+
 @keras.saving.register_keras_serializable("tl_helpers")
 class Preprocessing(layers.Layer):
     """What a Keras Application expects, from RGB in [0, 255].

@@ -123,6 +123,24 @@ def names():
     return ("embedded", *applications.names())
 
 
+def reinitialise(model, seed):
+    """Give a compiled model new random weights and a fresh optimizer.
+
+    The same as building it anew, without compiling it again: for comparing many
+    trainings from scratch.
+
+    Args:
+        model: compiled keras.Model whose optimizer starts from zeros, as all of
+            Keras's do but for the learning rate.
+        seed: int, decides the weights.
+    """
+    keras.utils.set_random_seed(seed)
+    model.set_weights(keras.models.clone_model(model).get_weights())
+    for variable in model.optimizer.variables:
+        if not variable.path.endswith("learning_rate"):
+            variable.assign(ops.zeros_like(variable))
+
+
 def _load_application(name, pretrained):
     network, fetched = applications.Application(name).trunk(pretrained)
     families = [value for key, value in _LICENCES.items() if name.startswith(key)]

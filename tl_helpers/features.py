@@ -184,9 +184,15 @@ def _write_entry(key, values):
     folder = _folder()
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f"{key}.{os.getpid()}.partial"
-    with partial.open("wb") as file:
-        np.savez(file, values=values)
-    digest = hashlib.sha256(partial.read_bytes()).hexdigest()
+    header = np.lib.format.header_data_from_array_1_0(values)
+    with (
+        zipfile.ZipFile(partial, "w") as archive,
+        archive.open("values.npy", "w", force_zip64=True) as member,
+    ):  # what np.savez writes, without its copy in memory
+        np.lib.format.write_array_header_1_0(member, header)
+        member.write(memoryview(values))
+    with partial.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     os.replace(partial, folder / f"{key}.npz")
     partial.write_text(json.dumps({"sha256": digest, "shape": values.shape}))
     os.replace(partial, folder / f"{key}.json")

@@ -41,7 +41,11 @@ def show_images(images, titles=None, columns=10, size_in=0.95):
     """
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    height = rows * (size_in + (0.25 if titles is not None else 0.05))
+    titles = [""] * len(images) if titles is None else titles
+    titled_rows = sum(
+        any(titles[i : i + columns]) for i in range(0, rows * columns, columns)
+    )
+    height = rows * (size_in + 0.05) + 0.3 * titled_rows
     figure, axes = plt.subplots(
         rows, columns, figsize=(columns * size_in, height), squeeze=False
     )
@@ -49,8 +53,7 @@ def show_images(images, titles=None, columns=10, size_in=0.95):
         axis.axis("off")
     for i, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
         axis.imshow(image, interpolation="nearest")
-        if titles is not None:
-            axis.set_title(titles[i], fontsize=8.5, pad=2)
+        axis.set_title(titles[i].replace(" ", "\n"), fontsize=8, pad=2)
     return figure
 
 

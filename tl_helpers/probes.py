@@ -10,6 +10,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.svm import LinearSVC
+from threadpoolctl import threadpool_limits
 
 MAX_FOLDS = 4
 
@@ -104,7 +105,11 @@ def _fit_quietly(estimator, values, labels):
     With one row a class, scikit-learn's centroids divide nothing by nothing on the
     way, and do not use the result.
     """
-    with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
+    with (
+        warnings.catch_warnings(),
+        np.errstate(invalid="ignore", divide="ignore"),
+        threadpool_limits(1),  # small matrices: more threads only wait for each other
+    ):
         warnings.simplefilter("ignore", ConvergenceWarning)
         return estimator.fit(values, labels)
 

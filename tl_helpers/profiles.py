@@ -1,11 +1,12 @@
 """Quick or full: which data and backbone a notebook uses, and where files live."""
 
+import contextlib
+import logging
 import os
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
-
-MIN_FREE_GB = 1.0
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,30 @@ def data_dir():
     )
 
 
+def start(seed=0):
+    """Begin a notebook: choose the profile, seed everything, wake the backend up.
+
+    TensorFlow greets with a page of log lines about the machine; they are kept out of
+    the notebook, Python's own errors are not.
+
+    Args:
+        seed: int in [0, 2**32).
+
+    Returns:
+        Profile.
+    """
+    with _quiet_log():
+        make_deterministic(seed)
+        import keras
+
+        keras.ops.zeros(1)  # the first operation looks for a GPU
+    # many small models trace many functions, which is no fault in a course
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    # Keras says this for every fit on a tf.data.Dataset, which shuffles by itself
+    warnings.filterwarnings("ignore", message="`shuffle=True` was passed")
+    return current()
+
+
 def make_deterministic(seed=0):
     """Make the rest of this process repeat bit for bit on the same machine.
 
@@ -132,3 +157,18 @@ def make_deterministic(seed=0):
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
+
+
+@contextlib.contextmanager
+def _quiet_log():
+    """Send what C++ writes to file descriptor 2 nowhere."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)

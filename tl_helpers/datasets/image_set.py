@@ -134,34 +134,34 @@ class ImageSet:
         return data.prefetch(tf.data.AUTOTUNE)
 
 
-def split(image_set, *shares, stratify=True, groups=None, seed=0):
+def split(labelled, *shares, stratify=True, groups=None, seed=0):
     """Split by index, so that no image can be on two sides.
 
     Args:
-        image_set: ImageSet with n images.
+        labelled: ImageSet or Features with n rows; both give the same rows.
         *shares: floats in (0, 1) that add up to 1, or whole numbers of images that
-            add up to n at most; one ImageSet comes back for each.
+            add up to n at most; one part comes back for each.
         stratify: keep the share of every class (ignored with `groups`).
         groups: int or str (n,): rows of one group (patient, scene) stay together.
         seed: int.
 
     Returns:
-        tuple of ImageSet, in the order of `shares`.
+        tuple of the same kind, in the order of `shares`.
 
     Raises:
         ValueError: the shares do not add up, or a class or the groups are too few
             for every side to get one.
     """
-    counts = _share_counts(shares, len(image_set))
+    counts = _share_counts(shares, len(labelled))
     rng = np.random.default_rng(seed)
     if groups is not None:
         parts = _split_groups(np.asarray(groups), counts, rng)
     elif stratify:
-        parts = _split_stratified(image_set, counts, rng)
+        parts = _split_stratified(labelled, counts, rng)
     else:
-        order = rng.permutation(len(image_set))
+        order = rng.permutation(len(labelled))
         parts = np.split(order, np.cumsum(counts))[: len(counts)]
-    return tuple(image_set[np.sort(part)] for part in parts)
+    return tuple(labelled[np.sort(part)] for part in parts)
 
 
 def few_per_class(labelled, labels_per_class, seed=0):
@@ -184,13 +184,19 @@ def few_per_class(labelled, labels_per_class, seed=0):
     for label in np.unique(labelled.labels):
         rows = rng.permutation(np.flatnonzero(labelled.labels == label))
         if not 1 <= labels_per_class <= len(rows):
-            name = getattr(labelled, "class_names", {label: label})[label]
             raise ValueError(
                 f"Got labels_per_class={labels_per_class}, expected 1 to {len(rows)}, "
-                f"which is what class {name!r} has; ask for fewer or add images."
+                f"which is what class {_class_name(labelled, label)!r} has; ask for "
+                "fewer or add images."
             )
         picks.append(rows[:labels_per_class])
     return labelled[np.sort(np.concatenate(picks))]
+
+
+def _class_name(labelled, label):
+    """Name of a class; Features know only its number."""
+    names = getattr(labelled, "class_names", None)
+    return names[label] if names else int(label)
 
 
 def _read_only(array):
@@ -266,19 +272,18 @@ def _share_counts(shares, num_images):
     return counts
 
 
-def _split_stratified(image_set, counts, rng):
+def _split_stratified(labelled, counts, rng):
     """Deal every class out in proportion to the wanted counts."""
-    total = sum(counts)
-    is_whole = total == len(image_set)
+    total, num_rows = sum(counts), len(labelled)
     parts = [[] for _ in counts]
-    for label, name in enumerate(image_set.class_names):
-        rows = rng.permutation(np.flatnonzero(image_set.labels == label))
-        if 0 < len(rows) < len(counts):
+    for label in np.unique(labelled.labels):
+        rows = rng.permutation(np.flatnonzero(labelled.labels == label))
+        if len(rows) < len(counts):
             raise ValueError(
-                f"Class {name!r} has {len(rows)} images, expected at least "
+                f"Class {_class_name(labelled, label)!r} has {len(rows)} images, expected at least "
                 f"{len(counts)} to put one on every side; add images or drop the class."
             )
-        used = len(rows) if is_whole else round(len(rows) * total / len(image_set))
+        used = round(len(rows) * total / num_rows)
         edges = np.rint(np.cumsum((0, *counts)) / total * used).astype(int)
         edges = _at_least_one_each(edges)
         for part, start, stop in zip(parts, edges[:-1], edges[1:], strict=True):

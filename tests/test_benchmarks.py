@@ -1,0 +1,76 @@
+"""The benchmarks' plumbing: goals, table and file; nothing here measures time."""
+
+import importlib
+import json
+import sys
+
+import pytest
+
+from tl_helpers import profiles
+
+SCRIPTS = profiles.data_dir().parent / "benchmarks"
+if not (SCRIPTS / "run.py").exists():
+    pytest.skip("needs a clone: benchmarks/run.py", allow_module_level=True)
+sys.path.insert(0, str(SCRIPTS))
+rows = importlib.import_module("rows")
+run = importlib.import_module("run")
+
+
+@pytest.mark.parametrize(
+    "ratio, goal, direction, met",
+    [
+        (4.0, 4, "at least", True),
+        (3.9, 4, "at least", False),
+        (1.0, 1, "at most", True),
+        (1.1, 1, "at most", False),
+        (7.0, None, "at least", None),
+    ],
+)
+def test_row_is_met_on_the_right_side_of_its_goal(ratio, goal, direction, met):
+    assert rows.Row("name", ratio, goal, direction).met is met
+
+
+def test_interleave_runs_every_task_in_turn():
+    calls = []
+    tasks = {name: lambda name=name: calls.append(name) for name in "ab"}
+    seconds = rows.interleave(tasks, 3)
+    assert "".join(calls) == "abababab"  # one untimed round, then three
+    assert {name: len(values) for name, values in seconds.items()} == {"a": 3, "b": 3}
+
+
+def test_median_ratio_ignores_one_slow_round():
+    assert rows.median_ratio([6, 6, 100], [2, 2, 50]) == 3
+
+
+def test_format_table_shouts_where_a_goal_is_missed():
+    good, bad = rows.Row("good", 2, 1), rows.Row("bad", 2, 1, "at most")
+    _, first, second = rows.format_table([good, bad]).splitlines()
+    assert first.split() == ["good", "2.000", "at", "least", "1", "yes"]
+    assert second.split() == ["bad", "2.000", "at", "most", "1", "NO"]
+
+
+@pytest.fixture
+def fake(monkeypatch, tmp_path):
+    found = {"first": [rows.Row("one", 2.0, 1)], "second": [rows.Row("two", 0.5, 1)]}
+    fakes = {name: lambda name=name: found[name] for name in found}
+    monkeypatch.setattr(run, "BENCHMARKS", fakes)
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    monkeypatch.setattr(run, "use_all_cores", lambda: None)
+    return tmp_path / "build/bench.json"
+
+
+def test_main_writes_every_row_and_fails_where_one_does(fake):
+    assert run.main([]) == 1
+    one, two = json.loads(fake.read_text())
+    assert set(one) == {"name", "ratio", "goal", "direction", "met", "machine", "raw"}
+    assert (one["name"], one["met"], two["met"]) == ("one", True, False)
+
+
+def test_main_with_only_one_benchmark_writes_no_file(fake, capsys):
+    assert run.main(["--only", "first"]) == 0
+    assert "one" in capsys.readouterr().out
+    assert not fake.exists()
+
+
+def test_measure_import_finds_no_framework():
+    assert run.measure_import()[1].ratio == 0
