@@ -20,6 +20,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from tl_helpers.embedded import build_network
+from tl_helpers.saving import load_model
 
 DATA_DIR = Path(__file__).resolve().parent.parent / "data"
 SEED = 0
@@ -70,9 +71,11 @@ class Crops(keras.utils.PyDataset):
         self.order = np.random.default_rng((SEED, epoch)).permutation(len(labels))
 
     def __len__(self):
+        """Return the number of whole batches."""
         return len(self.labels) // BATCH_SIZE
 
     def __getitem__(self, step):
+        """Return float32 (batch, crop, crop, 3) in [0, 255] and one-hot labels."""
         rng = np.random.default_rng((SEED, self.epoch, step))
         rows = self.order[step * BATCH_SIZE : (step + 1) * BATCH_SIZE]
         pad = ((0, 0), (PAD_PX, PAD_PX), (PAD_PX, PAD_PX), (0, 0))
@@ -84,7 +87,7 @@ class Crops(keras.utils.PyDataset):
         down = window + top[:, None]
         each = np.arange(len(rows))[:, None, None]
         crops = images[each, down[:, :, None], across[:, None, :]]
-        return crops.astype("float32"), self.labels[rows]
+        return crops.astype("float32"), np.eye(200, dtype="float32")[self.labels[rows]]
 
 
 @keras.saving.register_keras_serializable("tl_helpers")
@@ -95,12 +98,14 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         self.peak, self.total_steps = peak, total_steps
 
     def __call__(self, step):
+        """Return the learning rate of a step."""
         progress = keras.ops.cast(step, "float32") / self.total_steps
         rise = progress / 0.25
         fall = 0.5 * (1 + keras.ops.cos(np.pi * (progress - 0.25) / 0.75))
         return self.peak * keras.ops.where(progress < 0.25, rise, fall)
 
     def get_config(self):
+        """Return the arguments that rebuild this schedule."""
         return {"peak": self.peak, "total_steps": self.total_steps}
 
 
@@ -126,19 +131,18 @@ def compile_network(num_images):
     return network
 
 
-class OneHot(keras.utils.PyDataset):
-    """The same batches with one-hot labels, which label smoothing needs."""
+def restore(network, checkpoint):
+    """Copy weights and optimizer state from a checkpoint.
 
-    def __init__(self, batches):
-        super().__init__()
-        self.batches = batches
-
-    def __len__(self):
-        return len(self.batches)
-
-    def __getitem__(self, step):
-        images, labels = self.batches[step]
-        return images, np.eye(200, dtype="float32")[labels]
+    A reloaded optimizer has forgotten which weights do not decay, so the state goes
+    into a freshly compiled network instead.
+    """
+    saved = load_model(checkpoint)
+    network.set_weights(saved.get_weights())
+    network.optimizer.build(network.trainable_variables)
+    states = zip(network.optimizer.variables, saved.optimizer.variables, strict=True)
+    for variable, value in states:
+        variable.assign(value)
 
 
 def top_k_accuracy(logits, labels, k):
@@ -168,17 +172,15 @@ def pretrain(data_dir, build_dir):
     val, val_labels = load_split(data_dir / "val", build_dir / "val.npz")
     checkpoint, curve_file = build_dir / "last.keras", build_dir / "curve.json"
     curve = json.loads(curve_file.read_text()) if checkpoint.exists() else []
-    network = (
-        keras.saving.load_model(checkpoint)
-        if checkpoint.exists()
-        else compile_network(len(train))
-    )
+    network = compile_network(len(train))
+    if checkpoint.exists():
+        restore(network, checkpoint)
     epochs = len(CROP_PX_BY_EPOCH)
     finished = int(network.optimizer.iterations.numpy()) // (len(train) // BATCH_SIZE)
     for epoch in tqdm(range(finished, epochs), initial=finished, total=epochs):
         start_s = time.monotonic()
         crops = Crops(train, train_labels, CROP_PX_BY_EPOCH[epoch], epoch)
-        history = network.fit(OneHot(crops), verbose=0).history
+        history = network.fit(crops, verbose=0).history
         logits = network.predict(val.astype("float32"), batch_size=250, verbose=0)
         row = {
             "epoch": epoch + 1,

@@ -21,13 +21,22 @@ def cells_of(path):
     return nbformat.read(path, as_version=4).cells
 
 
+def leave_an_old_claim(path):
+    """Put a tick of an earlier run behind the cell that will fail."""
+    book = nbformat.read(path, as_version=4)
+    old = nbformat.v4.new_output("stream", name="stdout", text="✓ of yesterday\n")
+    book.cells[-1].outputs = [old]
+    nbformat.write(book, path)
+
+
 @pytest.fixture(scope="module")
 def two_runs(tmp_path_factory):
     """Outcomes and pages of a course whose second notebook of three fails."""
     root = tmp_path_factory.mktemp("course")
     write_notebook(root / "notebooks/00_good.ipynb", CHECKED, title="# Good & <early>")
     broken = ["x = 1", "", 'print("so far")\nraise ValueError("bad\\nnumber <3>")', "y"]
-    write_notebook(root / "notebooks/01_broken.ipynb", *broken)
+    path = write_notebook(root / "notebooks/01_broken.ipynb", *broken)
+    leave_an_old_claim(path)
     knob = 'import os\nassert os.environ["TL_PROFILE"] == "full"'
     write_notebook(root / "notebooks/02_last.ipynb", knob, CHECKED)
     before = {p.name: p.read_bytes() for p in (root / "notebooks").iterdir()}

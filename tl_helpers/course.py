@@ -76,6 +76,7 @@ def run_course(folder="notebooks", out="build/course", profile=None, only=None):
     with tqdm(total=num_cells, unit="cell") as bar:
         for path, book in books.items():
             bar.set_description(path.stem)
+            _forget_outputs(book)
             with open(Path(out) / f"{path.stem}.log", "w") as log:
                 outcomes.append(_run_notebook(path, book, profile, bar, log))
             _write(Path(out) / f"{path.stem}.ipynb", nbformat.writes(book))
@@ -190,6 +191,12 @@ def _stamp(book, path, place):
     else:
         where = len(book.cells) if code is None else code
         book.cells.insert(where, nbformat.v4.new_code_cell(SET_UP_CELL, id="set-up"))
+
+
+def _forget_outputs(book):
+    """Drop what an earlier run printed: it must not pass for this one's."""
+    for cell in _code_cells(book):
+        cell.outputs, cell.execution_count = [], None
 
 
 def _run_notebook(path, book, profile, bar, log):

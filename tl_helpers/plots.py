@@ -136,15 +136,15 @@ def bars(scores, chance=None, axis=None):
         matplotlib Axes.
     """
     axis = axis or plt.subplots(figsize=(6.4, 0.7 + 0.55 * len(scores)))[1]
-    for i, (method, values) in enumerate(scores.items()):
+    for i, values in enumerate(scores.values()):
         values = 100 * np.atleast_1d(values)
         axis.barh(i, values.mean(), color=f"C{i}", alpha=0.75, height=0.6)
         axis.plot(values, [i] * len(values), "o", color="black", ms=4, alpha=0.7)
         axis.text(101, i, f"{values.mean():.0f}%", va="center")
-        axis.annotate(method, (1, i), va="center", fontsize=10)
     if chance is not None:
         axis.axvline(100 * chance, ls="--", color=GREY)
-    axis.set_yticks([])
+    axis.set_yticks(range(len(scores)), list(scores))
+    axis.tick_params(axis="y", length=0)
     axis.invert_yaxis()
     axis.set_xlim(0, 100)
     axis.grid(axis="y", visible=False)
@@ -170,15 +170,16 @@ def feature_map(points, labels, class_names, axis=None):
         axis.plot(
             *points[rows].T,
             MARKERS[label % len(MARKERS)],
-            ms=4.5,
+            ms=6,
             alpha=0.75,
             mew=0,
             label=name.replace("_", " "),
         )
     axis.set_xticks([])
     axis.set_yticks([])
-    axis.set_xlabel("first direction")
-    axis.set_ylabel("second direction")
+    axis.set_xlabel("map, first axis")
+    axis.set_ylabel("map, second axis")
+    axis.grid(visible=False)
     return axis
 
 
@@ -281,5 +282,6 @@ def _finish_accuracy(axis, chance):
     )
     axis.set_ylim(0, 100)
     axis.set_ylabel("test accuracy (%)")
-    axis.legend(loc="best")
+    num_columns = min(3, len(axis.get_lines()) - 1)
+    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=num_columns)
     return axis

@@ -55,7 +55,7 @@ def _keras_path(path):
     path = Path(path)
     if path.suffix != ".keras":
         raise ValueError(
-            f"Got a model file named {path.name!r}, expected one that ends in '.keras'; "
-            "other formats can run code when they are loaded."
+            f"Got a model file named {path.name!r}, expected a name that ends in "
+            "'.keras'; other formats can run code when they are loaded."
         )
     return path

@@ -280,8 +280,9 @@ def _split_stratified(labelled, counts, rng):
         rows = rng.permutation(np.flatnonzero(labelled.labels == label))
         if len(rows) < len(counts):
             raise ValueError(
-                f"Class {_class_name(labelled, label)!r} has {len(rows)} images, expected at least "
-                f"{len(counts)} to put one on every side; add images or drop the class."
+                f"Class {_class_name(labelled, label)!r} has {len(rows)} images, "
+                f"expected at least {len(counts)} to put one on every side; add images "
+                "or drop the class."
             )
         used = round(len(rows) * total / num_rows)
         edges = np.rint(np.cumsum((0, *counts)) / total * used).astype(int)
