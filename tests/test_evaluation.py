@@ -62,3 +62,12 @@ def test_confusion_counts_every_answer_once(pairs):
     assert counts.sum() == len(pairs)
     right = np.trace(counts) / len(pairs)
     assert right == pytest.approx(evaluation.accuracy(predictions, labels))
+
+
+def test_format_table_aligns_methods_and_settings():
+    scores = {"a": {5: [0.5, 0.7], 20: [1, 1]}, "long": {5: [0, 0], 20: [0.25, 0.25]}}
+    assert evaluation.format_table(scores).splitlines() == [
+        "                 5            20",
+        "a    60.0 ± 14.1 % 100.0 ± 0.0 %",
+        "long   0.0 ± 0.0 %  25.0 ± 0.0 %",
+    ]

@@ -172,7 +172,7 @@ def test_make_lab_runs_as_root_and_opens_the_first_notebook():
 
 
 def test_make_says_that_python_is_missing():
-    command = ["make", "set-up", "PYTHON=no-such-python"]
+    command = ["make", "--no-print-directory", "set-up", "PYTHON=no-such-python"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode != 0
     assert done.stdout.startswith("Got no no-such-python, expected Python 3.11 to 3.13")

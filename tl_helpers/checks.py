@@ -34,8 +34,6 @@ def check_exercise(answer, is_right, hint):
         is_right: callable, answer -> bool.
         hint: str, what to look at.
 
-    Raises:
-        TypeError: `is_right` returns no boolean.
     """
     if answer is ...:
         print(f"Not answered yet. Hint: {hint}")
@@ -44,3 +42,6 @@ def check_exercise(answer, is_right, hint):
         check(is_right(answer), "exercise solved")
     except AssertionError:
         print(f"Not right yet. Hint: {hint}")
+    except Exception as error:  # an answer of another kind, which nobody can foresee
+        kind = type(answer).__name__
+        print(f"Got an answer of type {kind} that cannot be checked ({error}). {hint}")

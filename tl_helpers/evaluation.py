@@ -75,6 +75,25 @@ def compare_paired(values, baseline):
     return summarise(np.asarray(values, float) - np.asarray(baseline, float))
 
 
+def format_table(scores):
+    """Write accuracies as text, one line a method, one column a setting.
+
+    Args:
+        scores: {method: {setting: (seeds,) accuracies in [0, 1]}}; all methods have
+            the same settings.
+
+    Returns:
+        str, for `print`.
+    """
+    width = max(map(len, scores))
+    settings = list(next(iter(scores.values())))
+    lines = [" ".join([" " * width, *(f"{setting!s:>13}" for setting in settings)])]
+    for method, by_setting in scores.items():
+        cells = [f"{summarise(by_setting[setting])!s:>13}" for setting in settings]
+        lines.append(" ".join([f"{method:{width}}", *cells]))
+    return "\n".join(lines)
+
+
 def accuracy(predictions, labels):
     """Share of right answers.
 
