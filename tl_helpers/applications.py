@@ -5,6 +5,7 @@ import inspect
 import json
 import re
 import shutil
+import warnings
 from pathlib import Path
 from unittest import mock
 
@@ -108,7 +109,9 @@ class Application:
         images = keras.Input((size_px, size_px, 3), name="images")
         mode = self.preprocessing_mode()
         inputs = Preprocessing(mode, name="preprocessing")(images)
-        with weights_through_downloads(folder) as fetched:
+        with weights_through_downloads(folder) as fetched, warnings.catch_warnings():
+            # MobileNet says that it takes the weights for 224 px, which is our wish
+            warnings.filterwarnings("ignore", message="`input_shape` is undefined")
             network = self.build(
                 include_top=False,
                 weights="imagenet" if pretrained else None,

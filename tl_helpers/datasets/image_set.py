@@ -113,7 +113,8 @@ class ImageSet:
             shuffle: reshuffle at every epoch.
             seed: int; the same seed gives the same order of epochs.
             augment: None or a callable (images, labels) -> (images, labels) on
-                batches.
+                batches. Let it draw from Keras layers: once a global seed is set,
+                bare `tf.random` functions repeat themselves at every epoch.
 
         Returns:
             tf.data.Dataset of float32 (b, height, width, 3), RGB, [0, 255], and
