@@ -1,0 +1,89 @@
+"""Plots show the numbers they are given, on labelled axes."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from tl_helpers import plots
+from tl_helpers.datasets import ImageSet, Provenance
+
+CURVES = {
+    "transfer": {5: [0.5, 0.7], 20: [0.8, 0.9]},
+    "from scratch": {5: [0.1, 0.2], 20: [0.3, 0.3]},
+}
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def drawn_lines(axis):
+    return {line.get_label(): list(line.get_ydata()) for line in axis.get_lines()}
+
+
+def test_label_efficiency_draws_means_in_percent():
+    axis = plots.label_efficiency(CURVES, chance=0.1)
+    assert drawn_lines(axis)["transfer"] == pytest.approx([60, 85])
+    assert [tick.get_text() for tick in axis.get_xticklabels()] == ["5", "20"]
+    assert axis.get_xlabel() and "%" in axis.get_ylabel()
+
+
+def test_label_efficiency_shades_one_standard_deviation():
+    axis = plots.label_efficiency({"one": {5: [0.5, 0.7]}}, chance=0.1)
+    corners = axis.collections[0].get_paths()[0].vertices[:, 1]
+    deviation = 100 * np.std([0.5, 0.7], ddof=1)
+    assert corners.min() == pytest.approx(60 - deviation)
+    assert corners.max() == pytest.approx(60 + deviation)
+
+
+def test_layer_choice_keeps_the_order_of_blocks():
+    axis = plots.layer_choice({"net": {"stem": [0.2], "block1": [0.6]}}, chance=0.1)
+    assert [tick.get_text() for tick in axis.get_xticklabels()] == ["stem", "block1"]
+    assert drawn_lines(axis)["net"] == pytest.approx([20, 60])
+
+
+def test_bars_are_means_and_dots_are_seeds():
+    axis = plots.bars({"a": [0.2, 0.4], "b": [0.9]}, chance=0.1)
+    assert [bar.get_width() for bar in axis.patches] == pytest.approx([30, 90])
+    assert axis.get_lines()[0].get_xdata().tolist() == pytest.approx([20, 40])
+    assert [tick.get_text() for tick in axis.get_yticklabels()] == ["a", "b"]
+
+
+def test_one_of_each_draws_a_column_a_class():
+    pixels = np.zeros((6, 4, 4, 3), np.uint8)
+    names = ("cat", "dog", "red fox")
+    images = ImageSet(pixels, np.arange(6) % 3, names, Provenance("", "", "", ""))
+    figure = plots.one_of_each(images, per_class=2)
+    titles = [axis.get_title() for axis in figure.axes]
+    assert titles == ["cat", "dog", "red\nfox", "", "", ""]
+
+
+def test_confusion_matrix_writes_percent_of_the_true_class():
+    axis = plots.confusion_matrix(np.array([[3, 1], [0, 2]]), ("a", "b"))
+    assert sorted(text.get_text() for text in axis.texts) == ["100", "25", "75"]
+
+
+def test_filters_keep_zero_grey():
+    kernels = np.zeros((3, 3, 3, 2))
+    kernels[0, 0, 0, 1] = -2
+    image = plots.filters(kernels).axes[1].images[0].get_array()
+    assert image[0, 0].tolist() == [0, 127, 127]
+
+
+def test_activation_maps_draw_the_channels_that_vary_most():
+    maps = np.zeros((2, 2, 3))
+    maps[0, 0, 2] = 5
+    figure = plots.activation_maps(np.zeros((4, 4, 3), np.uint8), {"stem": maps}, 1)
+    assert figure.axes[1].images[0].get_array().max() == 5
+
+
+def test_feature_map_draws_every_point_once():
+    points, labels = np.random.default_rng(0).normal(size=(9, 2)), np.arange(9) % 3
+    axis = plots.feature_map(points, labels, ("a", "b", "c"))
+    assert sum(len(line.get_xdata()) for line in axis.get_lines()) == 9
