@@ -62,12 +62,8 @@ class Crops(keras.utils.PyDataset):
 
     def __init__(self, images, labels, crop_px, epoch):
         super().__init__()
-        self.images, self.labels, self.crop_px, self.epoch = (
-            images,
-            labels,
-            crop_px,
-            epoch,
-        )
+        self.images, self.labels = images, labels
+        self.crop_px, self.epoch = crop_px, epoch
         self.order = np.random.default_rng((SEED, epoch)).permutation(len(labels))
 
     def __len__(self):
@@ -81,9 +77,9 @@ class Crops(keras.utils.PyDataset):
         pad = ((0, 0), (PAD_PX, PAD_PX), (PAD_PX, PAD_PX), (0, 0))
         images = np.pad(self.images[rows], pad, mode="reflect")
         top, left = rng.integers(0, images.shape[1] - self.crop_px + 1, (2, len(rows)))
-        step_x = np.where(rng.random(len(rows)) < 0.5, 1, -1)
+        is_plain = rng.random(len(rows)) < 0.5  # the others are flipped
         window = np.arange(self.crop_px)
-        across = np.where(step_x[:, None] > 0, window, window[::-1]) + left[:, None]
+        across = np.where(is_plain[:, None], window, window[::-1]) + left[:, None]
         down = window + top[:, None]
         each = np.arange(len(rows))[:, None, None]
         crops = images[each, down[:, :, None], across[:, None, :]]

@@ -183,31 +183,32 @@ def fetch_weights(name, folder):
     """
     application = Application(name)
     fetched = application.trunk(True, folder)[1] + application.classifier(folder)[1]
-    imagenet_names(np.eye(1, 1000), folder=folder, fetched=fetched)
+    fetched += _decode(np.eye(1, 1000), top=1, folder=folder)[1]
     return [path for _, path in fetched]
 
 
-def imagenet_names(probabilities, top=1, folder=None, fetched=None):
+def imagenet_names(probabilities, top=1):
     """Name the likeliest ImageNet classes.
 
     Args:
         probabilities: float (n, 1000).
         top: how many names a row.
-        folder: another Keras home that receives a copy of the names.
-        fetched: list that is extended by (address, Path) of that file.
 
     Returns:
         list of n lists of `top` names, likeliest first.
     """
+    rows, _ = _decode(probabilities, top)
+    return [[name for _, name, _ in row] for row in rows]
+
+
+def _decode(probabilities, top, folder=None):
+    """Return Keras's decoded rows, and the file of class names that it read."""
     decode = keras.applications.imagenet_utils.decode_predictions
     with (
-        weights_through_downloads(folder) as files,
+        weights_through_downloads(folder) as fetched,
         mock.patch.object(inspect.getmodule(decode), "CLASS_INDEX", None),
     ):
-        rows = decode(np.asarray(probabilities), top=top)
-    if fetched is not None:
-        fetched.extend(files)
-    return [[name for _, name, _ in row] for row in rows]
+        return decode(np.asarray(probabilities), top=top), fetched
 
 
 @contextlib.contextmanager

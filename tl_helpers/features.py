@@ -15,6 +15,7 @@ from keras import layers
 from tqdm import tqdm
 
 from tl_helpers import profiles
+from tl_helpers.downloads import whole_or_nothing
 
 BATCH_SIZE = 128
 MAX_CACHE_BYTES = 4 * 2**30
@@ -181,22 +182,20 @@ def _read_entry(key):
 
 def _write_entry(key, values):
     """Write values, then the manifest that makes them valid; then drop the oldest."""
-    folder = _folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{key}.{os.getpid()}.partial"
+    entry, manifest = _folder() / f"{key}.npz", _folder() / f"{key}.json"
     header = np.lib.format.header_data_from_array_1_0(values)
-    with (
-        zipfile.ZipFile(partial, "w") as archive,
-        archive.open("values.npy", "w", force_zip64=True) as member,
-    ):  # what np.savez writes, without its copy in memory
-        np.lib.format.write_array_header_1_0(member, header)
-        member.write(memoryview(values))
-    with partial.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    os.replace(partial, folder / f"{key}.npz")
-    partial.write_text(json.dumps({"sha256": digest, "shape": values.shape}))
-    os.replace(partial, folder / f"{key}.json")
-    _prune(keep=folder / f"{key}.npz")
+    with whole_or_nothing(entry) as partial:
+        with (
+            zipfile.ZipFile(partial, "w") as archive,
+            archive.open("values.npy", "w", force_zip64=True) as member,
+        ):  # what np.savez writes, without its copy in memory
+            np.lib.format.write_array_header_1_0(member, header)
+            member.write(memoryview(values))
+        with partial.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    with whole_or_nothing(manifest) as partial:
+        partial.write_text(json.dumps({"sha256": digest, "shape": values.shape}))
+    _prune(keep=entry)
 
 
 def _prune(keep: Path):
