@@ -13,8 +13,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "tl_helpers"
 LAYERS = """
-    profiles checks downloads saving datasets embedded applications backbones features
-    probes evaluation plots mirror doctor course __main__
+    profiles checks downloads saving datasets embedded applications hub backbones
+    features probes transferability augmentation finetuning evaluation plots mirror
+    doctor course __main__
 """.split()
 
 
