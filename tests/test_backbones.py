@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from tl_helpers import backbones
+from tl_helpers import backbones, features, hub
+from tl_helpers.datasets import ImageSet, Provenance
 from tl_helpers.saving import load_model, save_model
 
 
@@ -116,3 +117,71 @@ def test_reinitialise_equals_a_fresh_start(images):
     for one, two in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, two)
     assert not np.array_equal(first[0], other[0])
+
+
+def write_hub_module(folder, size_px):
+    """Write a module with a moving mean and return the network that it came from."""
+    pixels = keras.Input((size_px, size_px, 3))
+    x = keras.layers.Conv2D(4, 3, padding="same", name="last")(pixels)
+    network = keras.Model(pixels, keras.layers.BatchNormalization(name="norm")(x))
+    toy = backbones.Backbone("toy", network, {"norm": "norm"}, None)
+    hub.export_module(toy, folder)
+    return toy
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    """A toy backbone and its name as a TF Hub module."""
+    folder = tmp_path_factory.mktemp("hub") / "toy"
+    return write_hub_module(folder, None), f"hub:{folder}"
+
+
+def test_load_takes_a_hub_module(toy, images):
+    original, name = toy
+    backbone = backbones.load(name)
+    assert backbone.blocks == ("features",) and backbone.name == name
+    assert backbone.provenance.origin == name.removeprefix("hub:")
+    assert backbone.num_parameters == original.num_parameters
+    for pixels in (images, images.astype("float32")):
+        values = backbone.extractor().predict_on_batch(pixels)
+        expected = original.extractor().predict_on_batch(pixels)
+        np.testing.assert_allclose(values, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_hub_module_arrives_frozen_and_thaws(toy, images):
+    network = backbones.load(toy[1]).network
+    assert not network.trainable_weights
+    network.trainable = True
+    model = keras.Sequential([network, keras.layers.Dense(1)])
+    before = network.get_weights()
+    model.compile("sgd", "mse")
+    model.fit(images / 255, np.ones((4, 1)), verbose=0)
+    for old, weight in zip(before, network.weights, strict=True):
+        assert not np.array_equal(old, weight.numpy()), weight.path
+
+
+def test_hub_module_of_fixed_size_gets_its_size(tmp_path, images):
+    original = write_hub_module(tmp_path / "fixed", 32)
+    backbone = backbones.load(f"hub:{tmp_path / 'fixed'}")
+    smaller = keras.layers.Resizing(32, 32)(images.astype("float32"))
+    np.testing.assert_allclose(
+        backbone.extractor().predict_on_batch(images),
+        original.extractor().predict_on_batch(smaller),
+        rtol=1e-4,
+        atol=1e-4,
+    )
+
+
+def test_hub_module_gives_features(toy, images, monkeypatch):
+    nowhere = Provenance("noise", "this test", "", "")
+    image_set = ImageSet(images, np.array([0, 1, 0, 1]), ("even", "odd"), nowhere)
+    values = features.extract(backbones.load(toy[1]), image_set).values
+    assert values.shape == (4, 4)
+    monkeypatch.setattr(features, "compute", None)  # the cache must answer
+    again = features.extract(backbones.load(toy[1]), image_set).values
+    np.testing.assert_array_equal(values, again)
+
+
+def test_hub_module_has_no_random_weights(toy):
+    with pytest.raises(ValueError, match="expected True: a module comes with its"):
+        backbones.load(toy[1], pretrained=False)

@@ -5,8 +5,15 @@ import numpy as np
 import pytest
 from tiny import moved, tiny_backbone, tiny_images, values_of
 
-from tl_helpers import backbones
-from tl_helpers.finetuning import classifier, freeze, layer_rates, parts, thaw
+from tl_helpers import backbones, hub, probes
+from tl_helpers.finetuning import (
+    classifier,
+    freeze,
+    layer_rates,
+    parts,
+    start_from_probe,
+    thaw,
+)
 from tl_helpers.saving import load_model, save_model
 
 STATISTICS = ("moving_mean", "moving_variance")
@@ -74,6 +81,25 @@ def test_classifier_reloads_with_its_blocks_and_thaws(tmp_path):
     before = values_of(again)
     compile_and_fit(again)
     assert layers_of(moved(before, again)) == {"block2_conv", "head_logits"}
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_start_from_probe_gives_the_probes_answers(num_classes):
+    model = classifier(tiny_backbone(), num_classes)
+    pixels = tiny_images(30).pixels()
+    features = model.extractor().predict(pixels, verbose=0)
+    probe = probes.fit_probe((features, np.arange(30) % num_classes))
+    start_from_probe(model, probe)
+    logits = model.predict(pixels, verbose=0)
+    probabilities = keras.ops.softmax(logits)
+    np.testing.assert_allclose(probabilities, probe.predict_proba(features), atol=1e-4)
+
+
+def test_start_from_probe_refuses_features_of_another_block():
+    values = np.random.default_rng(0).normal(size=(30, 4))
+    probe = probes.fit_probe((values, np.arange(30) % 3))
+    with pytest.raises(ValueError, match=r"shape \(4, 3\) .* expected \(6, 3\)"):
+        start_from_probe(classifier(tiny_backbone(), 3), probe)
 
 
 def test_parts_names_every_layer_once():
@@ -199,3 +225,18 @@ def test_thaw_holds_for_applications(name):
         x.name for part in (last, "head") for x in parts(model)[part]
     }
     assert len(learning) > 1
+
+
+def test_thaw_keeps_the_statistics_inside_a_hub_module(tmp_path):
+    module = hub.export_module(tiny_backbone(), tmp_path / "module")
+    model = classifier(backbones.load(f"hub:{module}"), 2)
+    for batch_norm in (False, True):
+        thaw(model, "features", batch_norm)
+        before = values_of(model)
+        compile_and_fit(model)
+        changed = moved(before, model)
+        assert any(path.endswith("kernel") for path in changed)
+        assert any(path.endswith(STATISTICS) for path in changed) == batch_norm
+    thaw(model, "features", batch_norm=False)
+    with pytest.raises(ValueError, match=r"features \(statistics\) were"):
+        model.fit(tiny_images().batches(8), verbose=0)

@@ -7,10 +7,11 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from tl_helpers import applications, profiles
+from tl_helpers import applications, hub, profiles
 from tl_helpers.datasets.image_set import Provenance
 from tl_helpers.embedded import BLOCKS, build_network
 
+_HUB = "hub:"
 _LICENCES = {
     "VGG": "CC BY 4.0 (Visual Geometry Group, Oxford)",
     "ResNet": "MIT (Kaiming He)",
@@ -83,7 +84,7 @@ class Backbone:
 
         Args:
             block: block name; None for the last.
-            pool: average over height and width.
+            pool: average over height and width, where the block has them.
 
         Returns:
             keras.Model from images to (batch, channels), or to the activation map
@@ -92,7 +93,7 @@ class Backbone:
         key = (block or self.blocks[-1], pool)
         if key not in self._extractors:
             output = self.output(block)
-            if pool:
+            if pool and len(output.shape) == 4:
                 output = layers.GlobalAveragePooling2D(name="pool")(output)
             self._extractors[key] = keras.Model(self.network.input, output)
         return self._extractors[key]
@@ -102,24 +103,30 @@ def load(name, pretrained=True):
     """Load a backbone by name.
 
     Args:
-        name: "embedded" or a model of `keras.applications`, as "MobileNetV2".
+        name: "embedded", a model of `keras.applications`, as "MobileNetV2", or
+            "hub:" and the folder, archive or address of a TF Hub module (see
+            `hub.resolve`); images are resized only where the module has a fixed size.
         pretrained: False for random weights.
 
     Returns:
         Backbone; frozen where it is pretrained, trainable where it is not.
 
     Raises:
-        ValueError: unknown name.
+        ValueError: unknown name, a module that is no TF2 one or random weights for it.
         OSError: weights that are neither here nor to be had.
     """
-    load_one = _load_embedded if name == "embedded" else _load_application
-    backbone = load_one(name, pretrained)
+    if name.startswith(_HUB):
+        backbone = _load_hub(name, pretrained)
+    elif name == "embedded":
+        backbone = _load_embedded(name, pretrained)
+    else:
+        backbone = _load_application(name, pretrained)
     backbone.network.trainable = not pretrained
     return backbone
 
 
 def names():
-    """Return every name that `load` knows."""
+    """Return every name that `load` knows; any "hub:<handle>" comes on top."""
     return ("embedded", *applications.names())
 
 
@@ -152,6 +159,28 @@ def _load_application(name, pretrained):
         size=f"{network.count_params() / 1e6:.2f} M parameters",
     )
     return Backbone(name, network, applications.stages(network), provenance)
+
+
+def _load_hub(name, pretrained):
+    if not pretrained:
+        raise ValueError(
+            f"Got pretrained=False for {name}, expected True: a module comes with its "
+            "weights; load another backbone to start from random ones."
+        )
+    module = hub.HubLayer(name.removeprefix(_HUB), name="features")
+    images = keras.Input((None, None, 3), name="images")
+    x = layers.Rescaling(1 / 255, dtype="float32", name="rescale")(images)
+    if module.image_size:
+        x = layers.Resizing(*module.image_size, dtype="float32", name="resize")(x)
+    network = keras.Model(images, module(x), name="hub")
+    provenance = Provenance(
+        name="TF Hub module",
+        origin=module.handle,
+        licence="see the module's own page",
+        citation="see the module's own page",
+        size=f"{network.count_params() / 1e6:.2f} M parameters",
+    )
+    return Backbone(name, network, {"features": "features"}, provenance)
 
 
 def _load_embedded(name, pretrained):

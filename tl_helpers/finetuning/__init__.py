@@ -7,6 +7,7 @@ from tl_helpers.finetuning.classifier import (
     freeze,
     layer_rates,
     parts,
+    start_from_probe,
     thaw,
 )
 from tl_helpers.finetuning.forgetting import Forgetting, forgetting
@@ -29,5 +30,6 @@ __all__ = [
     "layer_rates",
     "parts",
     "stages_of",
+    "start_from_probe",
     "thaw",
 ]

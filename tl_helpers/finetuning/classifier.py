@@ -1,7 +1,10 @@
 """A head on a backbone, and which of its parts may learn."""
 
 import keras
+import numpy as np
 from keras import layers
+
+from tl_helpers.hub import HubLayer
 
 HEAD = "head"
 
@@ -26,15 +29,15 @@ class Classifier(keras.Model):
 
     def make_train_function(self, force=False):
         """Build Keras's training step, or refuse one that is out of date."""
-        paths = {weight.path for weight in self.trainable_weights}
-        if self.train_function and paths != self._learns:
-            changed = sorted({path.split("/")[0] for path in paths ^ self._learns})
+        learning = _learning(self)
+        if self.train_function and learning != self._learning:
+            changed = sorted(learning ^ self._learning)
             raise ValueError(
                 f"Got a model whose layers {', '.join(changed[:3])}"
                 f"{', ...' if len(changed) > 3 else ''} were frozen or thawed after "
                 "compile, expected none; call compile again."
             )
-        self._learns = frozenset(paths)
+        self._learning = learning
         return super().make_train_function(force)
 
     def compute_loss(
@@ -114,6 +117,38 @@ def _head(x, num_classes, hidden_units, dropout):
     return layers.Dense(num_classes, dtype="float32", name=f"{HEAD}_logits")(x)
 
 
+def start_from_probe(model, probe):
+    """Give a linear head the weights of a probe, so that fine-tuning starts there.
+
+    A random head sends large, random gradients into the backbone and spoils features
+    before it can use them.
+
+    Args:
+        model: Classifier with a linear head; changed in place.
+        probe: logistic probe of `probes.fit_probe`, fitted on features of the same
+            block, with every class present.
+
+    Raises:
+        ValueError: the probe's features or classes are not the head's.
+
+    Source: Kumar et al. 2022 (arXiv:2202.10054).
+    """
+    pipeline = getattr(probe, "best_estimator_", probe)
+    scaler, regression = pipeline[0], pipeline[-1]
+    kernel, bias = regression.coef_ / scaler.scale_, regression.intercept_
+    bias = bias - kernel @ scaler.mean_
+    if len(bias) == 1:  # two classes: one logit against zero
+        kernel, bias = np.vstack([0 * kernel, kernel]), np.append(0 * bias, bias)
+    head = model.get_layer(f"{HEAD}_logits")
+    if head.kernel.shape != kernel.T.shape:
+        raise ValueError(
+            f"Got a probe of shape {kernel.T.shape} (features, classes), expected "
+            f"{tuple(head.kernel.shape)}; fit it on features of the model's last "
+            "block, with every class."
+        )
+    head.set_weights([kernel.T, bias])
+
+
 def parts(model):
     """List the layers of every block, and of the head.
 
@@ -148,7 +183,7 @@ def freeze(model):
 def thaw(model, from_block, batch_norm=False):
     """Let a block and everything behind it learn. Compile the model afterwards.
 
-    BatchNormalization layers stay frozen unless asked for. On Keras 3 that takes
+    BatchNormalization stays frozen unless asked for. On Keras 3 that takes
     `trainable = False` for each of them; calling the backbone with `training=False`
     does not hold once it is thawed (trap 1).
 
@@ -176,6 +211,16 @@ def _set_trainable(model, learning_parts, batch_norm):
             is_norm = isinstance(layer, layers.BatchNormalization)
             can_learn = batch_norm or part == HEAD or not is_norm
             layer.trainable = part in learning_parts and can_learn
+            if isinstance(layer, HubLayer):
+                layer.moves_statistics = batch_norm
+
+
+def _learning(model):
+    """Names of the layers that `fit` changes."""
+    names = {layer.name for layer in model.layers if layer.weights and layer.trainable}
+    modules = [layer for layer in model.layers if isinstance(layer, HubLayer)]
+    moving = {f"{x.name} (statistics)" for x in modules if x.moves_statistics}
+    return frozenset(names | moving)
 
 
 def layer_rates(model, rates):
