@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.preprocessing import StandardScaler
 
-from tl_helpers import profiles
+from tl_helpers import datasets, profiles
 from tl_helpers.datasets import bundled
 
 DOMAINS = bundled.BUNDLED["solids"].parts
@@ -136,6 +136,15 @@ def test_load_printed_digits_uses_every_font_and_cuts_nothing_off():
     assert ink.any((1, 2)).all()
     border = ink[:, [0, -1]].any((1, 2)) | ink[:, :, [0, -1]].any((1, 2))
     assert border.mean() < 0.01
+
+
+def test_load_resizes_bundled_images():
+    small = datasets.load("printed_digits", size_px=8)
+    whole = datasets.load("printed_digits")
+    assert small.images.shape[1:] == (8, 8, 3) and not small.extras
+    np.testing.assert_array_equal(small.labels, whole.labels)
+    blocks = whole.images.reshape(-1, 8, 4, 8, 4, 3).mean(axis=(2, 4))
+    assert np.corrcoef(small.images.ravel(), blocks.ravel())[0, 1] > 0.95
 
 
 def test_data_folder_stays_under_12_megabytes():

@@ -143,6 +143,16 @@ def reinitialise(model, seed):
     """
     keras.utils.set_random_seed(seed)
     model.set_weights(keras.models.clone_model(model).get_weights())
+    reset_optimizer(model)
+
+
+def reset_optimizer(model):
+    """Take a compiled model's optimizer back to its first step.
+
+    Args:
+        model: compiled keras.Model whose optimizer starts from zeros, as all of
+            Keras's do but for the learning rate.
+    """
     for variable in model.optimizer.variables:
         if not variable.path.endswith("learning_rate"):
             variable.assign(ops.zeros_like(variable))

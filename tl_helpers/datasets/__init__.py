@@ -1,5 +1,10 @@
 """Data sets by name: `load("solids", "studio")` gives an `ImageSet`."""
 
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
 from tl_helpers.datasets.bundled import BUNDLED
 from tl_helpers.datasets.catalogue import REAL
 from tl_helpers.datasets.folder import load_folder
@@ -51,14 +56,14 @@ def load(name, part=None, size_px=None):
     Args:
         name: one of `names()`.
         part: one of `parts(name)`; the first by default.
-        size_px: height and width of real photographs; their own by default. Bundled
-            images have one size.
+        size_px: height and width; by default the data set's own. Bundled images of
+            another size come without extras, most of which count in pixels.
 
     Returns:
         ImageSet.
 
     Raises:
-        ValueError: unknown name or part, or another size asked of bundled images.
+        ValueError: unknown name or part.
         OSError: a real data set that is neither here nor to be had.
     """
     known = parts(name)
@@ -70,12 +75,9 @@ def load(name, part=None, size_px=None):
     if name in REAL:
         return load_real(name, part, size_px)
     image_set = BUNDLED[name].load(part)
-    if size_px not in (None, image_set.images.shape[1]):
-        raise ValueError(
-            f"Got size_px={size_px} for {name}, whose images have "
-            f"{image_set.images.shape[1]} px; let features.extract resize them."
-        )
-    return image_set
+    if size_px in (None, image_set.images.shape[1]):
+        return image_set
+    return _resized(image_set, size_px)
 
 
 def train_and_test(name, part=None, size_px=None, seed=0):
@@ -96,3 +98,12 @@ def train_and_test(name, part=None, size_px=None, seed=0):
     if parts(name) == ("train", "test"):
         return load(name, "train", size_px), load(name, "test", size_px)
     return split(load(name, part, size_px), 0.75, 0.25, seed=seed)
+
+
+def _resized(image_set, size_px):
+    square = (size_px, size_px)
+    images = [
+        np.asarray(Image.fromarray(image).resize(square, Image.Resampling.BILINEAR))
+        for image in image_set.pixels()
+    ]
+    return replace(image_set, images=np.stack(images), extras={})
