@@ -10,6 +10,9 @@ LAB_FLAGS ?= $(if $(filter 0,$(shell id -u)),--allow-root) \
 NBVAL := --nbval-lax --nbval-current-env --nbval-kernel-name python3 \
 	--nbval-cell-timeout=300 --nbval-sanitize-with tests/nbval_sanitize.cfg
 
+# file by file, so that fixtures of a file are made once
+TWO_AT_ONCE := -n 2 --dist loadfile
+
 .PHONY: lab test course bench lint badges set-up
 
 lab: set-up  ## open JupyterLab on the first notebook
@@ -17,8 +20,8 @@ lab: set-up  ## open JupyterLab on the first notebook
 		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 
 test: set-up  ## unit tests, then every notebook
-	$(HERE) -m pytest --durations=10
-	$(NOTEBOOKS_UNDER) $(HERE) -m pytest --durations=10 $(NBVAL) notebooks
+	$(HERE) -m pytest $(TWO_AT_ONCE) --durations=10
+	$(NOTEBOOKS_UNDER) $(HERE) -m pytest $(TWO_AT_ONCE) --durations=10 $(NBVAL) notebooks
 
 course: set-up  ## run the whole course, write build/course/index.html
 	$(HERE) -m tl_helpers course

@@ -17,7 +17,11 @@ from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
+import augmenting
+import choosing
+import hub_layer
 import numpy as np
+import training
 from rows import (
     Row,
     describe_machine,
@@ -268,6 +272,12 @@ BENCHMARKS = {
     "cache_hit": measure_cache_hit,
     "cached_probe": measure_cached_probe,
     "peak_memory": measure_peak_memory,
+    "block_rates": training.measure_block_rates,
+    "staged_thaw": training.measure_staged_thaw,
+    "augmentation": augmenting.measure_augmentation,
+    "augmented_fit": augmenting.measure_augmented_fit,
+    "hub_layer": hub_layer.measure_hub_layer,
+    "logme": choosing.measure_logme,
     "course": measure_course,
 }
 

@@ -260,6 +260,23 @@ def test_batches_augment_anew_every_epoch(hundred):
     assert not np.array_equal(plain, first)
 
 
+def test_batches_augment_one_batch_at_a_time(hundred):
+    """In parallel they race for the layer's random state: no two runs are alike."""
+    import keras
+
+    def three_epochs():
+        brightness = keras.layers.RandomBrightness(0.5, seed=1)
+        data = hundred.batches(1, augment=lambda x, y: (brightness(x + 128), y))
+        return [images.numpy().max() for _ in range(3) for images, _ in data]
+
+    assert three_epochs() == three_epochs()
+
+
+def test_batches_wait_for_no_tuner(hundred):
+    """Its thread sleeps up to as long as the epoch took, and the epoch's end waits."""
+    assert hundred.batches(10).options().autotune.enabled is False
+
+
 def test_split_then_shuffle_keeps_the_sides_apart_at_every_epoch(hundred):
     """Trap 11: shuffle, then take and skip, mixes the sides at every pass."""
     train, test = split(hundred, 0.8, 0.2)

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from tl_helpers import plots
+from tl_helpers import evaluation, plots
 from tl_helpers.datasets import ImageSet, Provenance
 
 CURVES = {
@@ -55,6 +55,17 @@ def test_bars_are_means_and_dots_are_seeds():
     assert [tick.get_text() for tick in axis.get_yticklabels()] == ["a", "b"]
 
 
+def test_gains_draw_intervals_beside_zero():
+    spreads = {"a": {5: evaluation.compare_paired([0.5, 0.7], [0.4, 0.4])}}
+    axis = plots.gains(spreads)
+    wanted = spreads["a"][5]
+    (dots, _, (bars,)) = axis.containers[0]
+    assert dots.get_ydata() == pytest.approx([20])
+    ends = bars.get_segments()[0][:, 1]
+    assert ends == pytest.approx([100 * wanted.low, 100 * wanted.high])
+    assert axis.get_lines()[-1].get_ydata()[0] == 0
+
+
 def test_one_of_each_draws_a_column_a_class():
     pixels = np.zeros((6, 4, 4, 3), np.uint8)
     names = ("cat", "dog", "red fox")
@@ -87,3 +98,15 @@ def test_feature_map_draws_every_point_once():
     points, labels = np.random.default_rng(0).normal(size=(9, 2)), np.arange(9) % 3
     axis = plots.feature_map(points, labels, ("a", "b", "c"))
     assert sum(len(line.get_xdata()) for line in axis.get_lines()) == 9
+
+
+def test_pareto_joins_the_candidates_that_none_beats():
+    """b costs as much as a and is worse, d costs more than c and is worse."""
+    accuracies = {"a": [0.4, 0.6], "b": [0.3], "d": [0.7], "c": [0.8]}
+    costs = {"a": 1, "b": 1, "c": 2, "d": 3}
+    axis = plots.pareto(accuracies, costs, "size (MB)")
+    front = axis.get_lines()[-1]
+    assert list(front.get_xdata()) == [1, 2]
+    assert list(front.get_ydata()) == pytest.approx([50, 80])
+    assert axis.get_legend_handles_labels()[1] == ["a", "b", "d", "c"]
+    assert axis.get_xlabel() == "size (MB)"

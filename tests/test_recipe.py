@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tiny import moved, tiny_backbone, tiny_images, values_of
 
+from tl_helpers import augmentation
 from tl_helpers.finetuning import (
     BlockRates,
     Stage,
@@ -99,6 +100,16 @@ def test_fine_tune_takes_an_optimizer_with_block_rates(model):
     run(model, stages, optimizer=lambda rate: BlockRates(adam(rate), rates))
     changed = {path.split("/")[0] for path in moved(before, model)}
     assert changed == {"head_logits", "block1_conv"}
+
+
+def test_fine_tune_takes_mixed_labels(model):
+    mixup = augmentation.policy("mixup", tiny_images())
+    history = run(model, (Stage("block1", 2, 0.03),), augment=mixup)[0]
+    best = int(np.argmin(history["val_loss"]))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    judge = tiny_images(8, seed=1)
+    by_hand = float(loss(judge.labels, model.predict(judge.pixels(), verbose=0)))
+    assert history["val_loss"][best] == pytest.approx(by_hand, rel=1e-4)
 
 
 class _Kill(keras.callbacks.Callback):

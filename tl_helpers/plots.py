@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib import ticker
 
 MARKERS = "osD^vPX*<>"
 GREY = "0.45"
@@ -152,6 +153,37 @@ def bars(scores, chance=None, axis=None):
     return axis
 
 
+def gains(differences, axis=None):
+    """Draw gains over a baseline with their 95% intervals, beside a line at zero.
+
+    Args:
+        differences: {method: {setting: evaluation.Spread}} of accuracies in [0, 1], as
+            from `evaluation.compare_paired`; all methods have the same settings.
+        axis: matplotlib Axes, or None for a new one.
+
+    Returns:
+        matplotlib Axes.
+    """
+    axis = axis or plt.subplots()[1]
+    settings = list(next(iter(differences.values())))
+    shifts = 0.08 * (np.arange(len(differences)) - (len(differences) - 1) / 2)
+    for i, (method, spreads) in enumerate(differences.items()):
+        points = [spreads[setting] for setting in settings]
+        means = 100 * np.array([point.mean for point in points])
+        ends = 100 * np.array([(point.low, point.high) for point in points]).T
+        reach = np.abs(ends - means)
+        places = np.arange(len(settings)) + shifts[i]
+        axis.errorbar(places, means, reach, fmt=MARKERS[i], capsize=3, label=method)
+    axis.axhline(0, ls="--", color=GREY)
+    axis.set_xticks(range(len(settings)), [str(setting) for setting in settings])
+    axis.set_xlim(-0.5, len(settings) - 0.5)
+    axis.set_xlabel("labels per class")
+    axis.set_ylabel("gain over the baseline (points)")
+    columns = min(3, len(differences))
+    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=columns)
+    return axis
+
+
 def feature_map(points, labels, class_names, axis=None):
     """Draw features in two dimensions, one marker a class.
 
@@ -256,6 +288,42 @@ def confusion_matrix(counts, class_names, axis=None):
     axis.set_xlabel("answer")
     axis.set_ylabel("truth")
     axis.grid(visible=False)
+    return axis
+
+
+def pareto(accuracies, costs, cost_label, axis=None):
+    """Draw accuracy against cost, with a line through the candidates that none beats.
+
+    A candidate is beaten by one that costs no more and is at least as accurate.
+
+    Args:
+        accuracies: {candidate: (seeds,) accuracies in [0, 1]}.
+        costs: {candidate: float > 0}.
+        cost_label: what the costs are, with their unit.
+        axis: matplotlib Axes, or None for a new one.
+
+    Returns:
+        matplotlib Axes without a legend, which several can share; bars are one
+        standard deviation over the seeds.
+    """
+    axis = axis or plt.subplots()[1]
+    means = {name: 100 * np.mean(values) for name, values in accuracies.items()}
+    front = []
+    for name in sorted(means, key=lambda name: (costs[name], -means[name])):
+        if not front or means[name] > means[front[-1]]:
+            front.append(name)
+    for i, (name, values) in enumerate(accuracies.items()):
+        deviation = 100 * np.std(values, ddof=1) if np.size(values) > 1 else 0
+        marker = MARKERS[(i + i // 10) % len(MARKERS)]  # colours repeat after ten
+        axis.errorbar(costs[name], means[name], deviation, None, marker, label=name)
+    line = [costs[name] for name in front], [means[name] for name in front]
+    axis.plot(*line, drawstyle="steps-post", color="0.7", zorder=0)
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.minorticks_off()
+    axis.set_xlabel(cost_label)
+    axis.set_ylabel("test accuracy (%)")
     return axis
 
 

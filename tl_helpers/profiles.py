@@ -138,6 +138,8 @@ def start(seed=0):
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # Keras says this for every fit on a tf.data.Dataset, which shuffles by itself
     warnings.filterwarnings("ignore", message="`shuffle=True` was passed")
+    # pooch asks for Jupyter's own bars; the plain ones are good enough
+    warnings.filterwarnings("ignore", message="IProgress not found")
     return current()
 
 

@@ -10,7 +10,7 @@ import h5py
 import keras
 import numpy as np
 
-from tl_helpers import saving
+from tl_helpers import augmentation, saving
 from tl_helpers.downloads import whole_or_nothing
 from tl_helpers.finetuning.classifier import HEAD, thaw
 
@@ -78,7 +78,7 @@ def fine_tune(
         optimizer: callable that takes a learning rate or schedule and returns a
             Keras optimizer, as `lambda rate: BlockRates(Adam(rate), rates)`.
         batch_size: int >= 1.
-        augment: as in `ImageSet.batches`; labels must stay whole numbers.
+        augment: as in `ImageSet.batches`, for example an `augmentation.policy`.
         folder: where to keep checkpoints, so that the same call goes on after a kill;
             None keeps nothing.
         seed: int, the order of the images.
@@ -98,13 +98,15 @@ def fine_tune(
         own = _describe(model, train, validation, stages, optimizer)
         _claim(folder, {**own, "batch_size": batch_size, "seed": seed})
     batches = train.batches(batch_size, shuffle=True, seed=seed, augment=augment)
-    judge = validation.batches(batch_size)
+    is_mixed = len(batches.element_spec[1].shape) == 2
+    rows = augmentation.policy("one_hot", validation) if is_mixed else None
+    judge = validation.batches(batch_size, augment=rows)
     num_steps = math.ceil(len(train) / batch_size)
     histories = []
     for i, stage in enumerate(stages):
         place = None if folder is None else folder / f"{i + 1}_{stage.from_block}"
         thaw(model, stage.from_block)
-        _compile(model, optimizer(_schedule(stage, num_steps)))
+        _compile(model, optimizer(_schedule(stage, num_steps)), is_mixed)
         history = _finished(model, place)
         if history is None:
             history = _fit(model, batches, judge, stage, place, verbose)
@@ -124,9 +126,13 @@ def _schedule(stage, num_steps):
     )
 
 
-def _compile(model, optimizer):
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer, loss, metrics=["accuracy"])
+def _compile(model, optimizer, is_mixed):
+    """Compile for labels as numbers, or as rows where images are mixed."""
+    losses = keras.losses
+    loss_class = losses.SparseCategoricalCrossentropy
+    if is_mixed:
+        loss_class = losses.CategoricalCrossentropy
+    model.compile(optimizer, loss_class(from_logits=True), metrics=["accuracy"])
 
 
 def _fit(model, batches, judge, stage, place, verbose):
