@@ -165,7 +165,7 @@ def test_fit_refuses_layers_thawed_after_compile():
     model = classifier(tiny_backbone(), 2)
     compile_and_fit(model)
     thaw(model, "block2")
-    with pytest.raises(ValueError, match="block2_conv were .* call compile again"):
+    with pytest.raises(ValueError, match="block2_conv changed .* call compile again"):
         model.fit(tiny_images().batches(8), verbose=0)
     compile_and_fit(model)
 
@@ -200,6 +200,14 @@ def test_penalty_is_added_to_the_logged_loss():
     logged = model.fit(images.batches(8), verbose=0).history["loss"][0]
     assert logged == pytest.approx(by_hand + 3, rel=1e-5)
     assert model.evaluate(images.batches(8), verbose=0) == pytest.approx(by_hand, 1e-5)
+
+
+def test_fit_refuses_a_penalty_set_after_compile():
+    model = classifier(tiny_backbone(), 2)
+    compile_and_fit(model)
+    model.penalty = lambda images: 1e3
+    with pytest.raises(ValueError, match="the penalty changed .* call compile again"):
+        model.fit(tiny_images().batches(8), verbose=0)
 
 
 def test_layer_rates_lists_the_layers_that_have_weights():
@@ -238,5 +246,5 @@ def test_thaw_keeps_the_statistics_inside_a_hub_module(tmp_path):
         assert any(path.endswith("kernel") for path in changed)
         assert any(path.endswith(STATISTICS) for path in changed) == batch_norm
     thaw(model, "features", batch_norm=False)
-    with pytest.raises(ValueError, match=r"features \(statistics\) were"):
+    with pytest.raises(ValueError, match=r"features \(statistics\) changed"):
         model.fit(tiny_images().batches(8), verbose=0)

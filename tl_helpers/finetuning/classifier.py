@@ -13,10 +13,10 @@ HEAD = "head"
 class Classifier(keras.Model):
     """A functional model that knows its blocks; `classifier` builds it.
 
-    `fit`, `evaluate`, `predict` and `save` are Keras's own, with two additions: a
-    model whose frozen parts changed since it was compiled refuses to train, where
-    Keras would go on training the old parts without a word; and `penalty` is added
-    to the training loss.
+    `fit`, `evaluate`, `predict` and `save` are Keras's own, with two additions:
+    `penalty` is added to the training loss; and a model whose frozen parts or penalty
+    changed since it was compiled refuses to train, where Keras would go on training
+    as before without a word.
 
     Attributes:
         block_layers: {block name: name of its last layer}, in order.
@@ -29,15 +29,15 @@ class Classifier(keras.Model):
 
     def make_train_function(self, force=False):
         """Build Keras's training step, or refuse one that is out of date."""
-        learning = _learning(self)
-        if self.train_function and learning != self._learning:
-            changed = sorted(learning ^ self._learning)
+        learning, penalty = _learning(self), self.penalty
+        if self.train_function and (learning, penalty) != self._compiled_for:
+            changed = sorted(learning ^ self._compiled_for[0]) or ["the penalty"]
             raise ValueError(
-                f"Got a model whose layers {', '.join(changed[:3])}"
-                f"{', ...' if len(changed) > 3 else ''} were frozen or thawed after "
-                "compile, expected none; call compile again."
+                f"Got a model in which {', '.join(changed[:3])}"
+                f"{', ...' if len(changed) > 3 else ''} changed what learns after "
+                "compile, expected no change; call compile again."
             )
-        self._learning = learning
+        self._compiled_for = learning, penalty
         return super().make_train_function(force)
 
     def compute_loss(
