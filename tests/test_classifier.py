@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tiny import moved, tiny_backbone, tiny_images, values_of
 
-from tl_helpers import backbones, hub, probes
+from tl_helpers import applications, backbones, hub, probes
 from tl_helpers.finetuning import (
     classifier,
     freeze,
@@ -220,9 +220,18 @@ def test_layer_rates_refuses_unknown_parts():
         layer_rates(classifier(tiny_backbone(), 2), {"stem": 0.1})
 
 
-@pytest.mark.parametrize("name", ["MobileNetV2", "EfficientNetV2B0", "ConvNeXtTiny"])
+QUICK = ("MobileNetV2", "EfficientNetV2B0", "ConvNeXtTiny")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow)
+        for name in applications.names()
+    ],
+)
 def test_thaw_holds_for_applications(name):
-    """The rule must hold for every backbone; three families stand for the rest."""
+    """The rule must hold for every backbone; three families run every time."""
     model = classifier(backbones.load(name, pretrained=False), 2)
     last = list(model.block_layers)[-1]
     thaw(model, last)

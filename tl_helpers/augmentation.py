@@ -12,6 +12,10 @@ BATCH_SIZE = 128
 #: mirrored borders would show objects that no box knows of.
 _BOXES = {"bounding_box_format": "xyxy"}
 _GEOMETRY = {"fill_mode": "constant", "fill_value": 0.0, **_BOXES}
+#: Keras before 3.15 blurs masks together with the images; there both stay sharp.
+_IS_BLURRING_MASKS = tuple(map(int, keras.__version__.split(".")[:2])) < (3, 15)
+if _IS_BLURRING_MASKS:
+    _GEOMETRY["interpolation"] = "nearest"
 
 
 class Policy:
@@ -293,9 +297,8 @@ def _mix(layer):
 
 
 def _flip_crop(policy, seeds):
-    shift = layers.RandomTranslation(
-        MAX_SHIFT, MAX_SHIFT, interpolation="nearest", seed=next(seeds), **_GEOMETRY
-    )
+    settings = _GEOMETRY | {"interpolation": "nearest"}
+    shift = layers.RandomTranslation(MAX_SHIFT, MAX_SHIFT, seed=next(seeds), **settings)
     return [*_flip(policy, seeds), _each(shift)]
 
 
