@@ -1,5 +1,6 @@
 """Fine-tuning: what rates by block cost a step, and what thawing in stages brings."""
 
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -102,6 +103,7 @@ def _adam():
     return keras.optimizers.Adam(RATE)
 
 
+@cache
 def _world():
     from tl_helpers import backbones, datasets
 

@@ -124,7 +124,7 @@ class _Kill(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-def killed(model, monkeypatch, folder, stages, epoch):
+def killed(model, monkeypatch, folder, stages, epoch, **others):
     """Run until the given epoch of the last stage, then die there."""
     fit = keras.Model.fit
 
@@ -136,7 +136,7 @@ def killed(model, monkeypatch, folder, stages, epoch):
     with monkeypatch.context() as patch:
         patch.setattr(keras.Model, "fit", fit_and_die)
         with pytest.raises(KeyboardInterrupt):
-            run(model, stages, folder=folder)
+            run(model, stages, folder=folder, **others)
 
 
 TWO_STAGES = (Stage("head", 2, 0.01), Stage("block1", 4, 0.01))
@@ -172,17 +172,7 @@ def test_early_stopping_remembers_the_best_epoch_over_a_kill(
     kill_at = int(np.argmin(whole)) + 2
     keras.utils.set_random_seed(0)
     first = classifier(tiny_backbone(), 2)
-    with monkeypatch.context() as patch:
-        fit = keras.Model.fit
-        patch.setattr(
-            keras.Model,
-            "fit",
-            lambda self, *a, callbacks, **s: fit(
-                self, *a, callbacks=[*callbacks, _Kill(kill_at)], **s
-            ),
-        )
-        with pytest.raises(KeyboardInterrupt):
-            run(first, stages, folder=tmp_path, **sgd)
+    killed(first, monkeypatch, tmp_path, stages, kill_at, **sgd)
     again = classifier(tiny_backbone(), 2)
     resumed = run(again, stages, folder=tmp_path, **sgd)[0]["val_loss"]
     assert resumed[:kill_at] == pytest.approx(whole[:kill_at], rel=1e-5)

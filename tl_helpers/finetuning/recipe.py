@@ -128,11 +128,9 @@ def _schedule(stage, num_steps):
 
 def _compile(model, optimizer, is_mixed):
     """Compile for labels as numbers, or as rows where images are mixed."""
-    losses = keras.losses
-    loss_class = losses.SparseCategoricalCrossentropy
-    if is_mixed:
-        loss_class = losses.CategoricalCrossentropy
-    model.compile(optimizer, loss_class(from_logits=True), metrics=["accuracy"])
+    kind = "CategoricalCrossentropy" if is_mixed else "SparseCategoricalCrossentropy"
+    loss = getattr(keras.losses, kind)(from_logits=True)
+    model.compile(optimizer, loss, metrics=["accuracy"])
 
 
 def _fit(model, batches, judge, stage, place, verbose):
@@ -276,6 +274,5 @@ def _read_json(path):
 
 
 def _write_json(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
     with whole_or_nothing(path) as half_made:
         half_made.write_text(json.dumps(content))
