@@ -34,7 +34,7 @@ def fit_probe(train, kind="logistic", seed=0):
             finite.
     """
     values, labels = train
-    _check_training_set(values, labels)
+    check_training_set(values, labels)
     estimator, settings = _candidates(kind, seed, len(labels))
     num_folds = min(MAX_FOLDS, np.bincount(labels)[np.unique(labels)].min())
     if not settings or num_folds < 2:
@@ -78,6 +78,28 @@ def linear_head(num_features, num_classes):
     return keras.Model(values, logits, name="linear_head")
 
 
+def check_training_set(values, labels):
+    """Refuse features and labels from which nothing can be learnt.
+
+    Args:
+        values: float (n, d).
+        labels: int (n,).
+
+    Raises:
+        ValueError: fewer than two classes, or values that are not finite.
+    """
+    if len(np.unique(labels)) < 2:
+        raise ValueError(
+            f"Got {len(np.unique(labels))} class in {len(labels)} rows, expected at "
+            "least two; draw the labels from every class."
+        )
+    if not np.isfinite(values).all():
+        raise ValueError(
+            "Got features that are not finite, expected real numbers; look for "
+            "images outside [0, 255] or a network with broken weights."
+        )
+
+
 def _candidates(kind, seed, num_rows):
     """Return an estimator and the grid of its one setting."""
     strengths = [0.001, 0.01, 0.1, 1.0]
@@ -112,16 +134,3 @@ def _fit_quietly(estimator, values, labels):
     ):
         warnings.simplefilter("ignore", ConvergenceWarning)
         return estimator.fit(values, labels)
-
-
-def _check_training_set(values, labels):
-    if len(np.unique(labels)) < 2:
-        raise ValueError(
-            f"Got {len(np.unique(labels))} class in {len(labels)} rows, expected at "
-            "least two; draw the labels from every class."
-        )
-    if not np.isfinite(values).all():
-        raise ValueError(
-            "Got features that are not finite, expected real numbers; look for "
-            "images outside [0, 255] or a network with broken weights."
-        )

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from tl_helpers.probes import check_training_set
+
 MAX_STEPS, TOLERANCE = 11, 1e-3  # of the iteration, as published with LogME
 FLOOR = 1e-5  # likewise: keeps alpha and beta finite where a fit is perfect
 TINY = 1e-100  # stands for alpha / beta = 0, where no feature says anything
@@ -318,16 +320,7 @@ def _check_features(values, labels):
             f"Got values of shape {values.shape} for {len(classes)} labels, expected "
             "one row for each label and at least one column."
         )
-    if classes.shape[1] < 2:
-        raise ValueError(
-            f"Got {classes.shape[1]} class in {len(classes)} rows, expected at least "
-            "two; draw the labels from every class."
-        )
-    if not np.isfinite(values).all():
-        raise ValueError(
-            "Got values that are not finite, expected real numbers; look for images "
-            "outside [0, 255] or a network with broken weights."
-        )
+    check_training_set(values, labels)
     return values if values.dtype.kind == "f" else values.astype(float), classes
 
 
