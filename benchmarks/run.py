@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
+import adapting
 import augmenting
 import choosing
 import hub_layer
@@ -278,6 +279,10 @@ BENCHMARKS = {
     "augmented_fit": augmenting.measure_augmented_fit,
     "hub_layer": hub_layer.measure_hub_layer,
     "logme": choosing.measure_logme,
+    "dann_step": adapting.measure_dann_step,
+    "discrepancy_steps": adapting.measure_discrepancy_steps,
+    "cached_adaptation": adapting.measure_cached_features,
+    "dann_peer": adapting.measure_peer,
     "course": measure_course,
 }
 

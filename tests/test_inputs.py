@@ -1,0 +1,42 @@
+"""What is refused before anything is computed, and how rows are drawn and scaled."""
+
+import numpy as np
+import pytest
+
+from tl_helpers.adaptation.inputs import check_features, draw_rows, in_one_unit
+
+
+def test_in_one_unit_by_hand():
+    """Means (1, 0); variances 1 and 7, of which the mean is 4: all is halved."""
+    reference = np.array([[0, -(7**0.5)], [2, 7**0.5]])
+    scaled = in_one_unit([[5.0, 3.0]], reference)
+    assert scaled == pytest.approx(np.array([[2, 1.5]]))
+
+
+def test_in_one_unit_takes_constant_features():
+    assert np.array_equal(
+        in_one_unit(np.ones((3, 2)), np.ones((3, 2))), np.zeros((3, 2))
+    )
+
+
+def test_draw_rows_keeps_order_and_repeats_none():
+    rows = draw_rows(np.arange(100), 40, np.random.default_rng(0))
+    assert (np.diff(rows) > 0).all()
+    assert len(rows) == 40
+    assert rows[-1] > 60  # from everywhere, not the first ones
+
+
+def test_draw_rows_gives_images_and_labels_the_same_rows():
+    images, labels = np.arange(50) + 0.5, np.arange(50)
+    drawn = [draw_rows(x, 7, np.random.default_rng(3)) for x in (images, labels)]
+    assert np.array_equal(drawn[0], drawn[1] + 0.5)
+
+
+def test_draw_rows_leaves_few_rows_alone():
+    rows = np.arange(5)
+    assert draw_rows(rows, 5, None) is rows
+
+
+def test_check_features_names_what_it_refuses():
+    with pytest.raises(ValueError, match=r"Got target logits of shape \(3,\)"):
+        check_features("target logits", np.ones(3))

@@ -1,0 +1,267 @@
+"""A sweep chooses without target labels, says what that costs, and can be resumed."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tl_helpers.adaptation import selection
+from tl_helpers.adaptation.selection import (
+    DEFAULT_VALIDATORS,
+    VALIDATORS,
+    reverse_validation,
+    select,
+)
+
+RNG = np.random.default_rng(0)
+LABELS = np.arange(60) % 3
+SOURCE = np.eye(3)[LABELS] * 4 + RNG.normal(size=(60, 3))
+TARGET_LABELS = np.arange(45) % 3
+TARGET = np.eye(3)[TARGET_LABELS] * 4 + RNG.normal(size=(45, 3)) + [0, 0, 3]
+TEST = (TARGET[:30], TARGET_LABELS[:30])
+
+
+class Nearest:
+    """Answers with the nearest class mean; `shift` is taken from every row first."""
+
+    def __init__(self, means, shift=0.0, sign=1):
+        self.means, self.shift, self.sign = means, shift, sign
+
+    def predict(self, values, verbose):
+        assert verbose == 0
+        squares = np.square(values[:, None] - self.shift - self.means).sum(axis=2)
+        return -self.sign * squares
+
+    def features(self, values):
+        return values - self.shift
+
+
+def train(setting, source, labels, target):
+    """Setting: share of the domains' distance that is taken out."""
+    means = np.full((3, 3), 1e3)  # of a class without rows
+    for label in np.unique(labels):
+        means[label] = source[labels == label].mean(axis=0)
+    shift = setting * (target.mean(axis=0) - source.mean(axis=0))
+    return Nearest(means, shift)
+
+
+def sweep(settings=(0.0, 1.0), **options):
+    return select(train, settings, SOURCE, LABELS, TARGET, *TEST, **options)
+
+
+@pytest.fixture(scope="module")
+def swept():
+    return sweep((0.0, 1.0, 5.0), validators=VALIDATORS)
+
+
+def test_select_gives_every_score_and_the_best_setting(swept):
+    assert list(swept.scores) == list(VALIDATORS)
+    for name, scores in swept.scores.items():
+        assert list(scores) == [0.0, 1.0, 5.0]
+        assert scores[swept.chosen[name]] == max(scores.values())
+    assert list(swept.models) == [0.0, 1.0, 5.0]
+
+
+def test_select_scores_are_the_validators_own(swept):
+    model = swept.models[1.0]
+    logits = model.predict(TARGET, verbose=0)
+    assert swept.scores["target_entropy"][1.0] == selection.target_entropy(logits)
+    right = model.predict(TEST[0], verbose=0).argmax(axis=1) == TEST[1]
+    assert swept.accuracy[1.0] == right.mean()
+
+
+def test_select_report_sets_choices_beside_the_oracle(swept):
+    report = swept.report()
+    assert [row.validator for row in report] == [*VALIDATORS, "oracle"]
+    best = max(swept.accuracy.values())
+    for row in report:
+        assert row.accuracy == swept.accuracy[row.setting]
+        assert row.gap == best - row.accuracy
+    assert report[-1].gap == 0
+
+
+def test_select_report_in_words():
+    row = selection.Choice("dev", 0.1, 0.813, 0.02)
+    assert str(row) == "dev: 0.1, 81.3%, 2.0 points below the oracle"
+    assert str(selection.Choice("dev", 0.1, None, None)) == "dev: 0.1"
+
+
+def test_select_never_sees_target_test_labels():
+    """Permuted, they change the accuracies, but no score and no choice."""
+    options = {"settings": [0.0, 0.5, 1.0], "validators": VALIDATORS}
+    plain = sweep(**options)
+    permuted = select(
+        train,
+        source=SOURCE,
+        source_labels=LABELS,
+        target=TARGET,
+        target_test=TEST[0],
+        target_test_labels=np.roll(TEST[1], 1),
+        **options,
+    )
+    assert permuted.scores == plain.scores
+    assert permuted.chosen == plain.chosen
+    assert permuted.accuracy != plain.accuracy
+
+
+def test_select_without_test_labels_reports_no_accuracy():
+    found = select(train, [1.0], SOURCE, LABELS, TARGET, validators=["target_entropy"])
+    assert found.accuracy == {}
+    assert found.report() == [("target_entropy", 1.0, None, None)]
+
+
+def test_select_holds_out_a_fifth_of_every_class():
+    seen = []
+
+    def spy(setting, source, labels, target):
+        seen.append((source, labels, target))
+        return train(1, source, labels, target)
+
+    select(spy, ["a", "b"], SOURCE, LABELS, TARGET)
+    source, labels, target = seen[0]
+    assert np.bincount(labels).tolist() == [16, 16, 16]
+    assert np.array_equal(target, TARGET)
+    held_out = [row for row in SOURCE.tolist() if row not in source.tolist()]
+    assert len(held_out) == 12
+    assert np.array_equal(seen[1][0], source)
+
+
+def test_select_by_default_trains_once():
+    calls = []
+
+    def spy(setting, *data):
+        calls.append(setting)
+        return train(setting, *data)
+
+    select(spy, [0.0, 1.0], SOURCE, LABELS, TARGET)
+    assert calls == [0.0, 1.0]
+    assert "reverse_validation" not in DEFAULT_VALIDATORS
+
+
+def test_select_lets_broken_models_lose():
+    def diverge(setting, *data):
+        model = train(1, *data)
+        model.sign = np.nan if setting == "broken" else 1
+        return model
+
+    data = (SOURCE, LABELS, TARGET, *TEST)
+    found = select(diverge, ["broken", "whole"], *data, validators=VALIDATORS)
+    assert found.accuracy["broken"] == 0
+    assert set(found.chosen.values()) == {"whole"}
+    assert found.scores["dev"]["broken"] == -np.inf
+    with pytest.raises(ValueError, match="no setting with a finite score"):
+        select(diverge, ["broken"], *data)
+
+
+def test_select_takes_logits_where_a_model_has_no_features(monkeypatch):
+    whole = sweep([1.0])
+    monkeypatch.setattr(Nearest, "features", lambda self, x: self.predict(x, 0))
+    of_logits = sweep([1.0])
+    monkeypatch.delattr(Nearest, "features")
+    assert sweep([1.0]).scores == of_logits.scores
+    assert of_logits.scores != whole.scores
+
+
+def test_reverse_validation_by_hand():
+    """Right answers on the target train a reverse model that is right on the source.
+
+    With answers rolled by one class, it is always wrong.
+    """
+    means = 4 * np.eye(3)
+    data = (SOURCE, SOURCE + 9, SOURCE, LABELS)
+
+    def train_back(source, labels, target):
+        return train(1, source, labels, target)
+
+    assert reverse_validation(train_back, Nearest(means, 9), *data) > 0.9
+    rolled = Nearest(np.roll(means, 1, axis=0), 9)
+    assert reverse_validation(train_back, rolled, *data) < 0.1
+
+
+def test_reverse_validation_of_one_class_trains_nothing():
+    model = Nearest(np.array([[1e3] * 3, [0.0] * 3]))
+    labels = np.array([1] * 20 + [0] * 40)
+    assert reverse_validation(None, model, SOURCE, TARGET, SOURCE, labels) == 1 / 3
+
+
+def test_select_resumes_where_it_was_killed(tmp_path):
+    def killed(setting, *data):
+        if setting == 1.0:
+            raise KeyboardInterrupt
+        return train(setting, *data)
+
+    data = (SOURCE, LABELS, TARGET, *TEST)
+    with pytest.raises(KeyboardInterrupt):
+        select(killed, [0.0, 1.0], *data, folder=tmp_path)
+    resumed = sweep(folder=tmp_path)
+    assert list(resumed.models) == [1.0]
+    whole = sweep()
+    assert (resumed.scores, resumed.accuracy) == (whole.scores, whole.accuracy)
+    assert sweep(folder=tmp_path).models == {}
+
+
+def test_select_trains_again_what_is_damaged_or_lacks_a_validator(tmp_path):
+    sweep(folder=tmp_path, validators=["target_entropy"])
+    assert list(sweep(folder=tmp_path, validators=["dev"]).models) == [0.0, 1.0]
+    files = sorted(set(tmp_path.glob("*.json")) - {tmp_path / "sweep.json"})
+    assert json.loads(files[0].read_text())["setting"] in ("0.0", "1.0")
+    files[0].write_text(files[0].read_text()[:20])
+    assert len(sweep(folder=tmp_path, validators=["dev"]).models) == 1
+
+
+@pytest.mark.parametrize("changed", ["target", "seed", "marker"])
+def test_select_refuses_the_folder_of_another_sweep(tmp_path, changed):
+    sweep(folder=tmp_path)
+    target = TARGET + (changed == "target")
+    if changed == "marker":
+        (tmp_path / "sweep.json").write_text('"half')
+    seed = int(changed == "seed")
+    with pytest.raises(ValueError, match="another seed or a damaged one"):
+        select(train, [0.0], SOURCE, LABELS, target, *TEST, seed=seed, folder=tmp_path)
+
+
+GOOD = {
+    "settings": ["a", "b"],
+    "source": SOURCE,
+    "source_labels": LABELS,
+    "target": TARGET,
+    "target_test": TEST[0],
+    "target_test_labels": TEST[1],
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"settings": []}, r"settings \[\], expected a list of different"),
+        ({"settings": ["a", "a"]}, "list of different names"),
+        ({"settings": "ab"}, "settings 'ab', expected a list"),
+        ({"settings": [{"strength": 1}]}, "keep sets of knobs in a dict"),
+        ({"validators": ["magic"]}, r"validators \['magic'\], expected .* some of"),
+        ({"validators": "dev"}, "validators 'dev', expected a list"),
+        ({"source_labels": LABELS[:9]}, r"source labels of shape \(9,\) for 60"),
+        ({"source_labels": np.zeros(60, int)}, "Got 1 source classes"),
+        ({"source_labels": np.arange(60)}, "with 1 rows in the smallest"),
+        ({"target": TARGET[:0]}, "empty target"),
+        ({"target": TARGET[:, :2]}, r"target rows of shape \(2,\)"),
+        ({"target": 7}, r"a target of shape \(\), expected arrays"),
+        ({"target_test": None}, "expected both or neither"),
+        ({"target_test_labels": None}, "expected both or neither"),
+        ({"target_test_labels": np.zeros(30, int)}, "target labels of one class"),
+        ({"target_test_labels": np.arange(30)}, "which the source lacks"),
+        ({"target_test_labels": TEST[1][:9]}, r"target test labels of shape \(9,\)"),
+        ({"target_test": TEST[0][:, :2]}, r"target test images of shape \(2,\)"),
+    ],
+)
+def test_select_refuses_bad_input_before_training(change, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        select(pytest.fail, **GOOD | change)
+
+
+def test_select_refuses_models_without_logits():
+    class Classes(Nearest):
+        def predict(self, values, verbose):
+            return super().predict(values, verbose).argmax(axis=1)
+
+    with pytest.raises(ValueError, match=r"answers of shape \(12,\) for 12 images"):
+        select(lambda *_: Classes(np.eye(3)), **GOOD)

@@ -1,0 +1,191 @@
+"""What the adaptation models share: Keras's own fit on a source and a target."""
+
+import keras
+from keras import ops
+
+
+class Adapter(keras.Model):
+    """A classifier that trains on labelled source and unlabelled target batches.
+
+    `fit` is Keras's own. It takes `pairs(...)`, or `fit({"source": xs, "target": xt},
+    ys)` with as many rows of both. Plain images give class logits, in `predict`,
+    `evaluate` and a call.
+
+    A subclass names its networks (`parts`), its other arguments (`settings`) and what
+    it logs beside the class loss (`logged`), and gives two functions: `meet`, which
+    sends both domains through the networks, and `gap`, which turns the outcome into
+    a loss.
+
+    Attributes:
+        strength: keras.Variable, scalar, weight of the adaptation; `Ramp` moves it.
+        joint_batch: whether both domains pass a network as one batch while training.
+            That matters to BatchNormalization only: apart, each domain is normalised
+            by its own statistics.
+    """
+
+    parts = ()
+    settings = ()
+    logged = ()
+
+    def __init__(self, strength=1.0, joint_batch=False, **kwargs):
+        # its networks keep their own precision; sums and averages stay in float32
+        super().__init__(**(kwargs | {"dtype": "float32"}))
+        if strength < 0:
+            raise ValueError(
+                f"Got strength={strength}, expected at least 0, where 0 trains on the "
+                "source alone."
+            )
+        self._initial = float(strength)
+        self.joint_batch = joint_batch
+        self.strength = self.add_weight(
+            (), keras.initializers.Constant(strength), trainable=False, name="strength"
+        )
+        names = ("class_loss", *self.logged)
+        self._means = {name: keras.metrics.Mean(name) for name in names}
+
+    def classify(self, images, training=None):
+        """Return class logits (b, classes) of plain images."""
+        raise NotImplementedError
+
+    def both(self, network, source, target, training):
+        """Send both domains through one network; return a pair of outputs."""
+        if not self.joint_batch:
+            return tuple(network(x, training=training) for x in (source, target))
+        num_source = ops.shape(source)[0]
+        outputs = network(joined(source, target), training=training)
+        return (
+            keras.tree.map_structure(lambda rows: rows[:num_source], outputs),
+            keras.tree.map_structure(lambda rows: rows[num_source:], outputs),
+        )
+
+    def meet(self, source, target, training):
+        """Send both domains through the networks.
+
+        Returns:
+            dict with "logits", one entry for each network that classifies the source,
+            and whatever `gap` needs.
+        """
+        raise NotImplementedError
+
+    def gap(self, outputs):
+        """Return (loss, {logged name: value}) of what `meet` returned."""
+        raise NotImplementedError
+
+    def call(self, inputs, training=None):
+        """Return class logits of plain images; of both domains, what `meet` does."""
+        if isinstance(inputs, dict):
+            return self.meet(inputs["source"], inputs["target"], training)
+        return self.classify(inputs, training)
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        """Return the loss of `compile`, plus that of the gap between the domains."""
+        if not isinstance(y_pred, dict):
+            return super().compute_loss(x, y, y_pred, sample_weight, training)
+        logits = y_pred["logits"]
+        loss = super().compute_loss(
+            x,
+            _repeat(y, len(logits)),
+            ops.concatenate(logits, axis=0),
+            _repeat(sample_weight, len(logits)),
+            training,
+        )
+        share = _share_of_a_replica()
+        extra, values = self.gap(y_pred)
+        for name, value in {"class_loss": loss / share, **values}.items():
+            self._means[name].update_state(value)
+        return loss + share * extra
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Return Keras's metrics, of the source where both domains are given."""
+        if isinstance(y_pred, dict):
+            mean = sum(y_pred["logits"]) / len(y_pred["logits"])
+            return super().compute_metrics(x, y, mean, sample_weight)
+        results = super().compute_metrics(x, y, y_pred, sample_weight)
+        return {name: x for name, x in results.items() if name not in self._means}
+
+    def get_config(self):
+        """Return the networks and settings; current weights are saved beside them."""
+        config = super(keras.Model, self).get_config()
+        config |= {"strength": self._initial, "joint_batch": self.joint_batch}
+        for name in self.parts:
+            config[name] = keras.saving.serialize_keras_object(getattr(self, name))
+        return config | {name: getattr(self, name) for name in self.settings}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Rebuild the model from `get_config`."""
+        config = dict(config)
+        for name in cls.parts:
+            config[name] = keras.saving.deserialize_keras_object(
+                config[name], custom_objects
+            )
+        return cls(**config)
+
+
+class FeatureAdapter(Adapter):
+    """An Adapter that changes an encoder's features, with a head on top."""
+
+    parts = ("encoder", "head")
+
+    def __init__(self, encoder, head, strength=1.0, joint_batch=False, **kwargs):
+        super().__init__(strength, joint_batch, **kwargs)
+        check_fit(encoder, head, ("encoder", "head"))
+        self.encoder, self.head = encoder, head
+
+    def features(self, images, batch_size=128):
+        """Return the encoder's output for plain images.
+
+        Args:
+            images: (n, ...), as the encoder takes them.
+            batch_size: int >= 1.
+
+        Returns:
+            float32 (n, ...).
+        """
+        return self.encoder.predict(images, batch_size=batch_size, verbose=0)
+
+    def classify(self, images, training=None):
+        """Return class logits (b, classes) of plain images."""
+        return self.head(self.encoder(images, training=training), training=training)
+
+
+def check_fit(first, second, names):
+    """Refuse two networks of which the second cannot take the first's output.
+
+    Args:
+        first: built keras.Model.
+        second: built keras.Model.
+        names: what the caller calls them.
+
+    Raises:
+        ValueError: a network that is not built, or shapes that do not fit.
+    """
+    for name, network in zip(names, (first, second), strict=True):
+        if not network.built:
+            raise ValueError(
+                f"Got {name} {network.name!r} without weights, expected a built "
+                "model; give it a keras.Input as its first layer."
+            )
+    if first.output_shape[1:] != second.input_shape[1:]:
+        raise ValueError(
+            f"Got {names[0]} with output {first.output_shape[1:]} and {names[1]} with "
+            f"input {second.input_shape[1:]}, expected the same; change one of them."
+        )
+
+
+def joined(source, target):
+    """Put a target batch behind a source batch."""
+    return ops.concatenate([source, target], axis=0)
+
+
+def _repeat(rows, times):
+    if rows is None or times == 1:
+        return rows
+    return ops.concatenate([rows] * times, axis=0)
+
+
+def _share_of_a_replica():
+    """Return 1 / number of replicas, by which Keras scales its own losses."""
+    return keras.losses.MeanAbsoluteError()(ops.zeros((1, 1)), ops.ones((1, 1)))

@@ -1,0 +1,171 @@
+"""AdaBN: the target's own statistics in a network's BatchNormalization layers."""
+
+import math
+
+import keras
+import numpy as np
+from keras import layers, ops
+from tqdm import tqdm
+
+from tl_helpers.datasets.image_set import ImageSet
+from tl_helpers.features import SHOW_BAR_FROM
+
+
+def adapt_batch_norm(model, images, batch_size=128):
+    """Copy a model and give its BatchNormalization layers the target's statistics.
+
+    Such a layer subtracts a mean and divides by a standard deviation, channel by
+    channel, and those of the source do not suit the target. Here they are taken from
+    the target's images instead; labels are not needed, and nothing is trained. The
+    images pass through once, in batches of nearly equal size, and each batch is
+    normalised by its own statistics on its way to the next layer. What is kept is the
+    mean and variance over all images, with the differences between batches counted
+    in. With one batch that is exact for every layer; with several it is exact for the
+    first, and a later one sees what the layers before it made of single batches.
+
+    A frozen backbone carries neither domain's statistics but those of the images it
+    was pretrained on. Then adapt one copy to the source and one to the target:
+    features of the target alone moved would fit the source's classifier less than
+    before. The same idea on cached features: `features.standardise`, once for each
+    domain.
+
+    Args:
+        model: functional or Sequential keras.Model with one input; it stays as it is.
+        images: the target's, an ImageSet (its labels are not looked at) or an array
+            (n, ...) as the model takes them, for most uint8 or float32
+            (n, height, width, 3), RGB, [0, 255]; n >= 2, a hundred or more in earnest.
+        batch_size: images in one batch, int >= 2.
+
+    Returns:
+        keras.Model of the same class, not compiled. Only the moving means and
+        variances differ; what is frozen stays frozen.
+
+    Raises:
+        ValueError: the model has no BatchNormalization, or hides it inside a custom
+            layer; the images are too few, do not fit or hold NaN.
+
+    Source: Li et al. 2016 (arXiv:1603.04779).
+    """
+    _check_model(model)
+    read = _reader(model, images)
+    batches = _batches(len(images), batch_size)
+    adapted = type(model).from_config(model.get_config())
+    adapted.set_weights(model.get_weights())
+    measuring = keras.models.clone_model(
+        adapted, clone_function=_measuring, recursive=True
+    )
+    measuring.set_weights(model.get_weights())
+    is_short = len(images) < SHOW_BAR_FROM
+    for rows in tqdm(batches, "statistics", disable=is_short, leave=False):
+        measuring(read(rows), training=False)
+    for norm, measured in zip(_norms(adapted), _norms(measuring), strict=True):
+        mean, variance = measured.pooled()
+        norm.moving_mean.assign(mean)
+        norm.moving_variance.assign(variance)
+    return adapted
+
+
+class _MeasuringNorm(layers.BatchNormalization):
+    """Normalises a batch by its own statistics, frozen or not, and notes them down."""
+
+    def call(self, inputs, training=None, mask=None):
+        axes = [axis for axis in range(inputs.ndim) if axis != self.axis % inputs.ndim]
+        mean = ops.mean(ops.cast(inputs, "float32"), axes)
+        variance = ops.var(ops.cast(inputs, "float32"), axes)
+        self.moving_mean.assign(mean)
+        self.moving_variance.assign(variance)
+        size = math.prod(inputs.shape[axis] for axis in axes)
+        moments = [ops.convert_to_numpy(x).astype("float64") for x in (mean, variance)]
+        self.notes.append((size, *moments))
+        return super().call(inputs, training=False, mask=mask)
+
+    def pooled(self):
+        """Return mean and variance (channels,) over all batches, as if they were one.
+
+        The law of total variance: mean of the variances plus variance of the means.
+        """
+        sizes, means, variances = map(np.array, zip(*self.notes, strict=True))
+        mean = np.average(means, axis=0, weights=sizes)
+        spread = variances + (means - mean) ** 2
+        variance = np.average(spread, axis=0, weights=sizes)
+        if not np.isfinite(mean + variance).all():
+            raise ValueError(
+                f"Got statistics at layer {self.name} that are not finite, expected "
+                "numbers; look for NaN or infinity in the images."
+            )
+        return mean, variance
+
+
+def _measuring(layer):
+    """Clone a layer; BatchNormalization becomes one that measures."""
+    is_norm = isinstance(layer, layers.BatchNormalization)
+    clone = (_MeasuringNorm if is_norm else type(layer)).from_config(layer.get_config())
+    if is_norm:
+        clone.notes = []
+    return clone
+
+
+def _norms(model):
+    """List the BatchNormalization layers, those of nested models included."""
+    found = []
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            found += _norms(layer)
+        elif isinstance(layer, layers.BatchNormalization):
+            found.append(layer)
+    return found
+
+
+def _check_model(model):
+    num_inputs = len(getattr(model, "inputs", ()))
+    if num_inputs != 1:
+        raise ValueError(
+            f"Got {type(model).__name__} with {num_inputs} known inputs, expected a "
+            "functional or Sequential model with one; pass the network inside it."
+        )
+    num_norms = len(_norms(model))
+    num_hidden = sum("moving_variance" in x.path for x in model.weights) - num_norms
+    if num_hidden > 0:
+        raise ValueError(
+            f"Got {num_hidden} BatchNormalization layers inside a custom layer, "
+            "expected all of them in functional or Sequential models; standardise "
+            "the features of each domain instead (features.standardise)."
+        )
+    if num_norms == 0:
+        raise ValueError(
+            f"Got model {model.name!r} without BatchNormalization, expected at least "
+            "one such layer; standardise the features of each domain instead "
+            "(features.standardise)."
+        )
+
+
+def _reader(model, images):
+    """Return the function rows -> images, or refuse images that do not fit."""
+    is_set = isinstance(images, ImageSet)
+    shape = images.images.shape if is_set else np.shape(images)
+    wanted = model.inputs[0].shape[1:]
+    fits = len(shape) == 1 + len(wanted) and all(
+        want in (None, got) for want, got in zip(wanted, shape[1:], strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            f"Got images of shape {shape}, expected {('n', *wanted)} as the model "
+            "takes them; resize or batch them first."
+        )
+    return images.pixels if is_set else np.asarray(images).__getitem__
+
+
+def _batches(num_images, batch_size):
+    """Deal the rows out evenly: a last batch of one image has no variance.
+
+    They are shuffled, always the same way: sets are often sorted by class, and a batch
+    of one class, normalised by itself, would lose what tells it from the others.
+    """
+    if num_images < 2 or batch_size < 2:
+        raise ValueError(
+            f"Got {num_images} images in batches of {batch_size}, expected at least 2 "
+            "of each; one image has no variance."
+        )
+    num_batches = min(math.ceil(num_images / batch_size), num_images // 2)
+    order = np.random.default_rng(0).permutation(num_images)
+    return np.array_split(order, num_batches)

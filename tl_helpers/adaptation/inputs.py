@@ -1,0 +1,132 @@
+"""Features and labels of two domains: which may be compared, and how many rows."""
+
+import numpy as np
+
+TINY = 1e-12  # stands for a spread of 0
+
+
+def check_domains(source, target):
+    """Refuse two sets of features that cannot be compared.
+
+    Args:
+        source: float (n_source, d).
+        target: float (n_target, d).
+
+    Raises:
+        ValueError: another shape, fewer than 2 rows, values that are not finite, or
+            widths that differ.
+    """
+    check_features("source features", source)
+    check_features("target features", target)
+    if np.shape(source)[1] != np.shape(target)[1]:
+        raise ValueError(
+            f"Got {np.shape(source)[1]} source features and {np.shape(target)[1]} "
+            "target features a row, expected as many; take both from the same layer."
+        )
+
+
+def check_features(name, values):
+    """Refuse what is no table of numbers.
+
+    Args:
+        name: str, such as "source features", for the sentence.
+        values: float (n, d).
+
+    Raises:
+        ValueError: another shape, fewer than 2 rows, or values that are not finite.
+    """
+    if np.ndim(values) != 2:
+        raise ValueError(
+            f"Got {name} of shape {np.shape(values)}, expected (n, d); average maps "
+            "over height and width first."
+        )
+    if len(values) < 2:
+        raise ValueError(
+            f"Got {len(values)} rows of {name}, expected at least 2; give those of "
+            "more images."
+        )
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"Got {name} that are not finite, expected real numbers; look for broken "
+            "images or a network with broken weights."
+        )
+
+
+def check_labels(name, values, labels):
+    """Refuse labels that are not one whole number for each row.
+
+    Args:
+        name: str, names the domain in the sentence.
+        values: array (n, ...).
+        labels: int (n,).
+
+    Raises:
+        ValueError: another shape or type, or a negative label.
+    """
+    labels = np.asarray(labels)
+    if labels.shape != (len(values),):
+        raise ValueError(
+            f"Got {name} labels of shape {labels.shape} for {len(values)} rows, "
+            "expected one label for each row; give both in the same order."
+        )
+    if labels.dtype.kind not in "iu" or labels.min(initial=0) < 0:
+        raise ValueError(
+            f"Got {name} labels of type {labels.dtype}, expected class numbers from 0 "
+            "on; encode names and one-hot rows as whole numbers."
+        )
+
+
+def check_target_labels(source_labels, target_labels):
+    """Refuse target labels on which adaptation cannot be judged.
+
+    Args:
+        source_labels: int (n_source,).
+        target_labels: int (n_target,).
+
+    Raises:
+        ValueError: classes that the source lacks, or only one class.
+    """
+    missing = np.setdiff1d(target_labels, source_labels).tolist()
+    if missing:
+        raise ValueError(
+            f"Got target classes {missing}, which the source lacks, expected classes "
+            "of the source only; leave their images out."
+        )
+    if len(np.unique(target_labels)) < 2:
+        raise ValueError(
+            "Got target labels of one class, expected at least two; a constant answer "
+            "would look perfect, so draw from every class."
+        )
+
+
+def draw_rows(values, max_rows, rng):
+    """Draw rows without replacement where there are too many, in their old order.
+
+    Args:
+        values: array (n, ...).
+        max_rows: int.
+        rng: numpy.random.Generator.
+
+    Returns:
+        array (min(n, max_rows), ...).
+    """
+    if len(values) <= max_rows:
+        return values
+    return values[np.sort(rng.permutation(len(values))[:max_rows])]
+
+
+def in_one_unit(values, reference):
+    """Shift features to mean 0, and divide all of them by one number.
+
+    The number is the root-mean-square over the features of the standard deviation.
+
+    Args:
+        values: float (n, d).
+        reference: float (m, d), whose mean and deviation are taken.
+
+    Returns:
+        float64 (n, d).
+    """
+    reference = np.asarray(reference, float)
+    spread = np.sqrt(reference.var(axis=0).mean())
+    return (values - reference.mean(axis=0)) / max(spread, TINY)
