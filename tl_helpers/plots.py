@@ -207,12 +207,27 @@ def feature_map(points, labels, class_names, axis=None):
             mew=0,
             label=name.replace("_", " "),
         )
-    axis.set_xticks([])
-    axis.set_yticks([])
-    axis.set_xlabel("map, first axis")
-    axis.set_ylabel("map, second axis")
-    axis.grid(visible=False)
-    return axis
+    return _bare_map(axis)
+
+
+def domains(source, target, names=("source", "target"), axis=None):
+    """Draw the features of two domains in two dimensions, one marker a domain.
+
+    Args:
+        source: float (n, 2).
+        target: float (m, 2), on the same map.
+        names: what the two are called in the legend.
+        axis: matplotlib Axes, or None for a new one.
+
+    Returns:
+        matplotlib Axes.
+    """
+    axis = axis or plt.subplots(figsize=(5, 4.4))[1]
+    looks = ({"marker": "o", "mew": 0}, {"marker": "x", "mew": 1.2})
+    for points, name, look in zip((source, target), names, looks, strict=True):
+        axis.plot(*np.transpose(points), ls="", ms=4.5, alpha=0.6, label=name, **look)
+    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, markerscale=1.5)
+    return _bare_map(axis)
 
 
 def filters(kernels, columns=12):
@@ -324,6 +339,16 @@ def pareto(accuracies, costs, cost_label, axis=None):
     axis.minorticks_off()
     axis.set_xlabel(cost_label)
     axis.set_ylabel("test accuracy (%)")
+    return axis
+
+
+def _bare_map(axis):
+    """Take away the ticks: the axes of a map of features have no unit."""
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.set_xlabel("map, first axis")
+    axis.set_ylabel("map, second axis")
+    axis.grid(visible=False)
     return axis
 
 

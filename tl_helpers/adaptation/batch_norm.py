@@ -11,7 +11,7 @@ from tl_helpers.datasets.image_set import ImageSet
 from tl_helpers.features import SHOW_BAR_FROM
 
 
-def adapt_batch_norm(model, images, batch_size=128):
+def adapt_batch_norm(model, images, batch_size=128, source_images=None):
     """Copy a model and give its BatchNormalization layers the target's statistics.
 
     Such a layer subtracts a mean and divides by a standard deviation, channel by
@@ -23,11 +23,13 @@ def adapt_batch_norm(model, images, batch_size=128):
     in. With one batch that is exact for every layer; with several it is exact for the
     first, and a later one sees what the layers before it made of single batches.
 
-    A frozen backbone carries neither domain's statistics but those of the images it
-    was pretrained on. Then adapt one copy to the source and one to the target:
-    features of the target alone moved would fit the source's classifier less than
-    before. The same idea on cached features: `features.standardise`, once for each
-    domain.
+    A frozen backbone carries the statistics of what it was pretrained on, which are
+    not the source's (and some published weights carry none: 0 and 1, the rest folded
+    into the convolutions). Then give `source_images`: each channel of the target is
+    moved to the mean and variance that the source has there, so that a classifier
+    fitted on the unchanged model's source features fits the copy's target features.
+
+    The same idea on cached features: `features.standardise`, once for each domain.
 
     Args:
         model: functional or Sequential keras.Model with one input; it stays as it is.
@@ -35,6 +37,8 @@ def adapt_batch_norm(model, images, batch_size=128):
             (n, ...) as the model takes them, for most uint8 or float32
             (n, height, width, 3), RGB, [0, 255]; n >= 2, a hundred or more in earnest.
         batch_size: images in one batch, int >= 2.
+        source_images: None where the model was trained on the source; else the
+            source's images, as `images`.
 
     Returns:
         keras.Model of the same class, not compiled. Only the moving means and
@@ -47,37 +51,57 @@ def adapt_batch_norm(model, images, batch_size=128):
     Source: Li et al. 2016 (arXiv:1603.04779).
     """
     _check_model(model)
-    read = _reader(model, images)
-    batches = _batches(len(images), batch_size)
+    readers = [_reader(model, x) for x in (source_images, images) if x is not None]
     adapted = type(model).from_config(model.get_config())
     adapted.set_weights(model.get_weights())
     measuring = keras.models.clone_model(
         adapted, clone_function=_measuring, recursive=True
     )
     measuring.set_weights(model.get_weights())
-    is_short = len(images) < SHOW_BAR_FROM
-    for rows in tqdm(batches, "statistics", disable=is_short, leave=False):
-        measuring(read(rows), training=False)
+    if source_images is not None:
+        _pass_through(measuring, readers[0], len(source_images), batch_size)
+    for norm in _norms(measuring):
+        norm.aim()
+    _pass_through(measuring, readers[-1], len(images), batch_size)
     for norm, measured in zip(_norms(adapted), _norms(measuring), strict=True):
-        mean, variance = measured.pooled()
+        mean, variance = measured.moved(*measured.pooled())
         norm.moving_mean.assign(mean)
         norm.moving_variance.assign(variance)
     return adapted
 
 
 class _MeasuringNorm(layers.BatchNormalization):
-    """Normalises a batch by its own statistics, frozen or not, and notes them down."""
+    """Notes down every batch's statistics, and once aimed normalises the batch by them.
+
+    Attributes:
+        notes: list of (number of values, mean, variance), one entry a batch.
+        start: the layer's own moving mean and variance; None until aimed.
+        source: mean and variance of the source here; the start, where not measured.
+    """
 
     def call(self, inputs, training=None, mask=None):
         axes = [axis for axis in range(inputs.ndim) if axis != self.axis % inputs.ndim]
-        mean = ops.mean(ops.cast(inputs, "float32"), axes)
-        variance = ops.var(ops.cast(inputs, "float32"), axes)
-        self.moving_mean.assign(mean)
-        self.moving_variance.assign(variance)
-        size = math.prod(inputs.shape[axis] for axis in axes)
-        moments = [ops.convert_to_numpy(x).astype("float64") for x in (mean, variance)]
-        self.notes.append((size, *moments))
+        values = ops.cast(inputs, "float32")
+        moments = _float64(ops.mean(values, axes), ops.var(values, axes))
+        self.notes.append((math.prod(inputs.shape[axis] for axis in axes), *moments))
+        if self.start is not None:
+            mean, variance = self.moved(*moments)
+            self.moving_mean.assign(mean)
+            self.moving_variance.assign(variance)
         return super().call(inputs, training=False, mask=mask)
+
+    def aim(self):
+        """Take what was noted for the source, and from now on move batches there."""
+        start = _float64(self.moving_mean, self.moving_variance)
+        self.source = self.pooled() if self.notes else start
+        self.start = start
+        self.notes = []
+
+    def moved(self, mean, variance):
+        """Return the moving statistics that send these to where the source's went."""
+        ratio = (variance + self.epsilon) / (self.source[1] + self.epsilon)
+        shift = np.sqrt(ratio) * (self.source[0] - self.start[0])
+        return mean - shift, ratio * (self.start[1] + self.epsilon) - self.epsilon
 
     def pooled(self):
         """Return mean and variance (channels,) over all batches, as if they were one.
@@ -96,13 +120,24 @@ class _MeasuringNorm(layers.BatchNormalization):
         return mean, variance
 
 
+def _float64(*tensors):
+    return [ops.convert_to_numpy(x).astype("float64") for x in tensors]
+
+
 def _measuring(layer):
     """Clone a layer; BatchNormalization becomes one that measures."""
     is_norm = isinstance(layer, layers.BatchNormalization)
     clone = (_MeasuringNorm if is_norm else type(layer)).from_config(layer.get_config())
     if is_norm:
-        clone.notes = []
+        clone.notes, clone.start, clone.source = [], None, None
     return clone
+
+
+def _pass_through(measuring, read, num_images, batch_size):
+    batches = _batches(num_images, batch_size)
+    is_short = num_images < SHOW_BAR_FROM
+    for rows in tqdm(batches, "statistics", disable=is_short, leave=False):
+        measuring(read(rows), training=False)
 
 
 def _norms(model):

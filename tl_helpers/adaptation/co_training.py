@@ -12,12 +12,17 @@ BOUND_RATE = 0.02  # the bounds of SelfTraining reach their place in 50 to 100 s
 class ViewAdapter(Adapter):
     """An Adapter of whole classifiers, which see random views of the images.
 
+    Both domains pass a network as one batch unless told otherwise. What these models
+    learn from the target is an answer that was given with the moving statistics of
+    BatchNormalization, which are those of both domains; trained on statistics of its
+    own, the target would drift away from its own answers.
+
     Attributes:
         views: keras.Layer that changes images, or features, at random when called with
             `training=True`; None for the images themselves.
     """
 
-    def __init__(self, views=None, strength=1.0, joint_batch=False, **kwargs):
+    def __init__(self, views=None, strength=1.0, joint_batch=True, **kwargs):
         super().__init__(strength, joint_batch, **kwargs)
         self.views = views
 
@@ -41,7 +46,7 @@ class MutualLearning(ViewAdapter):
         second: another one, with other weights or another architecture.
         views: keras.Layer or None, as in ViewAdapter.
         strength: float >= 0.
-        joint_batch: as in DANN.
+        joint_batch: as in Adapter.
 
     Predicts with the mean of both networks' logits. Logs `class_loss` and
     `disagreement`, the mean divergence before strength, in nats.
@@ -56,7 +61,7 @@ class MutualLearning(ViewAdapter):
     logged = ("disagreement",)
 
     def __init__(
-        self, first, second, views=None, strength=1.0, joint_batch=False, **kwargs
+        self, first, second, views=None, strength=1.0, joint_batch=True, **kwargs
     ):
         super().__init__(views, strength, joint_batch, **kwargs)
         self.first, self.second = first, second
@@ -108,7 +113,7 @@ class MeanTeacher(ViewAdapter):
         strength: float >= 0.
         threshold: in [0, 1): least probability of the teacher's answer to count.
         momentum: in [0, 1): share that the teacher keeps of itself at every step.
-        joint_batch: as in DANN.
+        joint_batch: as in Adapter.
 
     Predicts with the teacher. Logs `class_loss`, `consistency`, the mean before
     strength, and `confident`, the share of rows that count.
@@ -131,7 +136,7 @@ class MeanTeacher(ViewAdapter):
         strength=1.0,
         threshold=0.9,
         momentum=0.99,
-        joint_batch=False,
+        joint_batch=True,
         **kwargs,
     ):
         super().__init__(views, strength, joint_batch, **kwargs)
@@ -223,7 +228,7 @@ class SelfTraining(ViewAdapter):
             itself, the lesson is taken on a view.
         share: in (0, 1]: 1 admits every answer.
         strength: float >= 0.
-        joint_batch: as in DANN.
+        joint_batch: as in Adapter.
 
     Logs `class_loss`, `pseudo_loss`, the mean before strength, and `admitted`, the
     share of rows that count.
@@ -244,7 +249,7 @@ class SelfTraining(ViewAdapter):
         views=None,
         share=0.5,
         strength=1.0,
-        joint_batch=False,
+        joint_batch=True,
         **kwargs,
     ):
         super().__init__(views, strength, joint_batch, **kwargs)
