@@ -64,6 +64,13 @@ def test_no_batch_is_left_with_a_single_image():
     assert sizes == [3, 2]
 
 
+def test_batches_mix_a_set_that_is_sorted_by_class():
+    batches = batch_norm._batches(100, 50)
+    for batch in batches:
+        assert 10 < np.sum(batch < 50) < 40
+    np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(100))
+
+
 def test_second_layer_sees_normalised_maps(adapted):
     images = tiny_images().pixels()
     before = adapted.get_layer("block2_norm").input
@@ -105,6 +112,34 @@ def test_copy_saves_and_reloads(adapted, tmp_path):
     reloaded = keras.saving.load_model(tmp_path / "adapted.keras")
     expected = adapted.predict(images, verbose=0)
     np.testing.assert_array_equal(reloaded.predict(images, verbose=0), expected)
+
+
+def test_source_images_tell_where_the_target_should_go():
+    model = model_of(layers.BatchNormalization())
+    weights = [[2, 1, 1], [0, 5, 0], [1, 1, 1], [4, 1, 9]]
+    model.set_weights([np.array(weight, "float32") for weight in weights])
+    source, target = rows(), 3 * rows(20, seed=1) - 7
+    adapted = adapt_batch_norm(model, target, batch_size=4, source_images=source)
+    wanted, got = (
+        ops.convert_to_numpy(m(x)) for m, x in ((model, source), (adapted, target))
+    )
+    np.testing.assert_allclose(got.mean(axis=0), wanted.mean(axis=0), atol=1e-4)
+    np.testing.assert_allclose(got.std(axis=0), wanted.std(axis=0), rtol=1e-3)
+
+
+def test_source_images_as_target_change_nothing(network):
+    images = tiny_images()
+    adapted = adapt_batch_norm(network, images, source_images=images)
+    before, after = (m.predict(images.pixels(), verbose=0) for m in (network, adapted))
+    np.testing.assert_allclose(after, before, atol=1e-4)
+
+
+def test_source_images_are_needless_where_the_model_carries_their_statistics(adapted):
+    target = tiny_images(seed=1)
+    once = adapt_batch_norm(adapted, target)
+    aimed = adapt_batch_norm(adapted, target, source_images=tiny_images())
+    for one, other in zip(once.weights, aimed.weights, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
 
 
 def test_labels_are_not_looked_at_and_an_array_does_as_well(network, adapted):
@@ -213,6 +248,8 @@ def test_images_that_do_not_fit_are_refused(network):
     for images in (np.ones((4, 9, 9, 3)), np.ones((8, 8, 3))):
         with pytest.raises(ValueError, match=r"expected \('n', 8, 8, 3\)"):
             adapt_batch_norm(network, images)
+        with pytest.raises(ValueError, match=r"expected \('n', 8, 8, 3\)"):
+            adapt_batch_norm(network, tiny_images(), source_images=images)
 
 
 def test_too_few_images_are_refused():

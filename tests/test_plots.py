@@ -100,6 +100,16 @@ def test_feature_map_draws_every_point_once():
     assert sum(len(line.get_xdata()) for line in axis.get_lines()) == 9
 
 
+def test_domains_differ_in_marker_and_keep_their_points():
+    source, target = np.eye(2), np.arange(6).reshape(3, 2)
+    axis = plots.domains(source, target, ("studio", "photo"))
+    studio, photo = axis.get_lines()
+    assert (studio.get_label(), photo.get_label()) == ("studio", "photo")
+    np.testing.assert_array_equal(studio.get_xydata(), source)
+    np.testing.assert_array_equal(photo.get_xydata(), target)
+    assert studio.get_marker() != photo.get_marker()
+
+
 def test_pareto_joins_the_candidates_that_none_beats():
     """b costs as much as a and is worse, d costs more than c and is worse."""
     accuracies = {"a": [0.4, 0.6], "b": [0.3], "d": [0.7], "c": [0.8]}

@@ -10,7 +10,6 @@ from tl_helpers.adaptation import DANN, GradientReversal, InverseDecay, Ramp, pa
 from tl_helpers.adaptation.networks import dense_network
 from tl_helpers.adaptation.reversal import ramp
 
-
 normal = st.floats(-1e3, 1e3, width=32, allow_subnormal=False)  # others count as 0
 
 

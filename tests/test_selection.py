@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from tl_helpers.adaptation import selection
 from tl_helpers.adaptation.selection import (
@@ -11,6 +12,12 @@ from tl_helpers.adaptation.selection import (
     VALIDATORS,
     reverse_validation,
     select,
+)
+from tl_helpers.adaptation.validators import (
+    dev,
+    information_maximisation,
+    soft_neighbourhood_density,
+    target_entropy,
 )
 
 RNG = np.random.default_rng(0)
@@ -63,11 +70,48 @@ def test_select_gives_every_score_and_the_best_setting(swept):
 
 
 def test_select_scores_are_the_validators_own(swept):
-    model = swept.models[1.0]
+    model, data = swept.models[1.0], selection._hold_out(SOURCE, LABELS, TARGET, seed=0)
+    answers = model.predict(data.validation, verbose=0).argmax(axis=1)
+    is_wrong = answers != data.validation_labels
     logits = model.predict(TARGET, verbose=0)
-    assert swept.scores["target_entropy"][1.0] == selection.target_entropy(logits)
-    right = model.predict(TEST[0], verbose=0).argmax(axis=1) == TEST[1]
-    assert swept.accuracy[1.0] == right.mean()
+    sets = (data.source, data.validation, TARGET)
+    source, validation, target = map(model.features, sets)
+    expected = {
+        "source_validation": 1 - is_wrong.mean(),
+        "target_entropy": target_entropy(logits),
+        "information_maximisation": information_maximisation(logits),
+        "soft_neighbourhood_density": soft_neighbourhood_density(softmax(logits, 1)),
+        "dev": dev(source, validation, is_wrong, target),
+    }
+    for name, score in expected.items():
+        assert swept.scores[name][1.0] == pytest.approx(score)
+
+
+def test_select_accuracy_is_that_on_the_test_images(swept):
+    answers = swept.models[1.0].predict(TEST[0], verbose=0).argmax(axis=1)
+    assert swept.accuracy[1.0] == (answers == TEST[1]).mean()
+
+
+def test_select_shows_validators_images_with_their_own_labels(monkeypatch):
+    monkeypatch.setattr(selection, "MAX_ROWS", 9)
+    separate = 50 * np.eye(3)[LABELS] + SOURCE
+    found = select(train, [0.0], separate, LABELS, TARGET)
+    assert found.scores["source_validation"][0.0] == 1
+    again = select(train, [0.0], separate, LABELS, TARGET)
+    assert again.scores == found.scores
+
+
+def test_select_averages_maps_of_features(monkeypatch):
+    flat = sweep([1.0], validators=["dev"])
+    stretch = np.array([0.5, 1.5])[None, :, None, None]
+    features = Nearest.features
+    monkeypatch.setattr(
+        Nearest,
+        "features",
+        lambda self, x: features(self, x)[:, None, None] * stretch,
+    )
+    maps = sweep([1.0], validators=["dev"])
+    assert maps.scores["dev"][1.0] == pytest.approx(flat.scores["dev"][1.0])
 
 
 def test_select_report_sets_choices_beside_the_oracle(swept):
@@ -209,15 +253,16 @@ def test_select_trains_again_what_is_damaged_or_lacks_a_validator(tmp_path):
     assert len(sweep(folder=tmp_path, validators=["dev"]).models) == 1
 
 
-@pytest.mark.parametrize("changed", ["target", "seed", "marker"])
+@pytest.mark.parametrize("changed", ["labels", "target", "seed", "marker"])
 def test_select_refuses_the_folder_of_another_sweep(tmp_path, changed):
     sweep(folder=tmp_path)
-    target = TARGET + (changed == "target")
     if changed == "marker":
         (tmp_path / "sweep.json").write_text('"half')
+    labels = np.roll(LABELS, changed == "labels")
+    data = (SOURCE, labels, TARGET + (changed == "target"), *TEST)
     seed = int(changed == "seed")
     with pytest.raises(ValueError, match="another seed or a damaged one"):
-        select(train, [0.0], SOURCE, LABELS, target, *TEST, seed=seed, folder=tmp_path)
+        select(train, [0.0], *data, seed=seed, folder=tmp_path)
 
 
 GOOD = {
