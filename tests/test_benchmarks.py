@@ -4,6 +4,7 @@ import importlib
 import json
 import sys
 
+import keras
 import pytest
 
 from tl_helpers import profiles
@@ -14,6 +15,8 @@ if not (SCRIPTS / "run.py").exists():
 sys.path.insert(0, str(SCRIPTS))
 rows = importlib.import_module("rows")
 run = importlib.import_module("run")
+runs = importlib.import_module("runs")
+adapting = importlib.import_module("adapting")
 
 
 @pytest.mark.parametrize(
@@ -74,3 +77,37 @@ def test_main_with_only_one_benchmark_writes_no_file(fake, capsys):
 
 def test_measure_import_finds_no_framework():
     assert run.measure_import()[1].ratio == 0
+
+
+def test_kept_runs_once_and_remembers(tmp_path):
+    calls = []
+
+    def compute(seed):
+        calls.append(seed)
+        return {"accuracy": 0.5}
+
+    first = runs.kept(tmp_path, "a name, with signs", 3, compute)
+    assert first == runs.kept(tmp_path, "a name, with signs", 3, compute)
+    assert calls == [3] and first["accuracy"] == 0.5 and first["seed"] == 3
+    assert runs.all_kept(tmp_path) == [first]
+
+
+def test_kept_leaves_nothing_of_a_run_that_broke(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        runs.kept(tmp_path, "broken", 0, lambda seed: 1 / seed)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_floor_computes_the_loss_of_dann():
+    images, labels = adapting._batch()
+    keras.utils.set_random_seed(0)
+    model = adapting._dann()
+    floor = adapting._floor(model)
+    weights = model.get_weights()
+    for layer in model.encoder.layers:  # dropout would draw anew
+        layer.rate = 0.0
+    inputs = {"source": images[0], "target": images[1]}
+    by_hand = float(floor(inputs, labels))
+    model.set_weights(weights)
+    logged = model.train_on_batch(inputs, labels, return_dict=True)
+    assert logged["loss"] == pytest.approx(by_hand, rel=1e-5)
