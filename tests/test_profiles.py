@@ -138,3 +138,23 @@ def test_make_deterministic_repeats_training_bit_for_bit():
     first = weights_after_training(seed=0)
     assert weights_after_training(seed=0) == first
     assert weights_after_training(seed=1) != first
+
+
+FIT = """
+import sys
+from tl_helpers import profiles
+profiles.start()
+import keras, numpy as np
+from tl_helpers.adaptation import DANN, dense_network, pairs
+rows = np.random.default_rng(0).random((32, 3), "float32")
+model = DANN(dense_network(3, (), 4), dense_network(4, (), 2))
+model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+model.fit(pairs((rows, np.arange(32) % 2), rows, 8), verbose=0)
+"""
+
+
+def test_start_keeps_the_log_of_later_fits_out_of_the_notebook():
+    plain = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    command = [sys.executable, "-c", FIT]
+    done = subprocess.run(command, env=plain, check=True, capture_output=True)
+    assert done.stderr == b""

@@ -129,6 +129,8 @@ def start(seed=0):
     Returns:
         Profile.
     """
+    # later lines too: a `fit` on a PyDataset logs harmless "errors" about threads
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _quiet_log():
         make_deterministic(seed)
         import keras

@@ -20,6 +20,7 @@ from tl_helpers.adaptation.validators import (
 )
 
 MAX_ROWS = 3000  # that validators see of each set: soft_neighbourhood_density is n^2
+SHOW_BAR_AFTER_S = 30
 VALIDATION_SHARE = 0.2  # of the source, held out from training
 VALIDATORS = (
     "source_validation",
@@ -172,7 +173,7 @@ def select(
     record = Record(folder, (source, labels, target, *test, np.array(seed)))
     domains = _hold_out(source, labels, target, seed)
     results, models = {}, {}
-    for setting in tqdm(settings, "settings", leave=False):
+    for setting in tqdm(settings, "settings", leave=False, delay=SHOW_BAR_AFTER_S):
         result = record.read(setting, validators)
         if result is None:
             train_one = partial(train, setting)
