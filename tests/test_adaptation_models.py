@@ -119,7 +119,7 @@ def test_logs_are_finite_and_plain_images_log_no_domain(trained):
     results = model.evaluate(source, labels, verbose=0, return_dict=True)
     assert set(results) == {"loss", "accuracy"}
     answers = model.predict(source, verbose=0)
-    assert results["accuracy"] == pytest.approx(
+    assert float(results["accuracy"]) == pytest.approx(
         (answers.argmax(axis=1) == labels).mean()
     )
 
