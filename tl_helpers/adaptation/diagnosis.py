@@ -88,8 +88,8 @@ def _idle_discriminator(history):
         return []
     return [
         "The discriminator was at 50% from the first epoch on: it never learnt to tell "
-        "the domains apart, so there was nothing to reverse; look for detached "
-        "features or a discriminator that is not trained."
+        "the domains apart, so there was nothing to reverse; look for a discriminator "
+        "that is frozen or gets no gradient."
     ]
 
 
