@@ -264,7 +264,7 @@ def table():
     for name in NAMES:
         own = [x for x in results if x["name"] == name]
         if own:
-            spread = evaluation.summarise([100 * x["mnist_m_accuracy"] for x in own])
+            spread = evaluation.summarise([x["mnist_m_accuracy"] for x in own])
             minutes = np.mean([x["seconds"] for x in own]) / 60
             lines.append(f"| {name} | {spread} | {minutes:.1f} | {len(own)} |")
     for x in results:

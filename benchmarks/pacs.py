@@ -119,7 +119,7 @@ METHODS = {
 
 
 def measure(names, seed):
-    """Train every method on one pair; return {method: accuracy in percent}."""
+    """Train every method on one pair; return {method: accuracy}."""
     source, target = map(domain, names)
     adapt, test = datasets.split(target, 0.5, 0.5, seed=seed)
     accuracies = {}
@@ -133,9 +133,9 @@ def measure(names, seed):
 
 
 def accuracy(model, test):
-    """Accuracy in percent."""
+    """Accuracy in [0, 1]."""
     answers = model.predict(test.values, verbose=0).argmax(axis=1)
-    return 100 * float((answers == test.labels).mean())
+    return float((answers == test.labels).mean())
 
 
 def table():
