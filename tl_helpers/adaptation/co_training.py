@@ -96,7 +96,7 @@ class MutualLearning(ViewAdapter):
             ops.stop_gradient(first), second
         )
         mean = ops.mean(lessons) / 2
-        return ops.cast(self.strength, "float32") * mean, {"disagreement": mean}
+        return self.strength * mean, {"disagreement": mean}
 
 
 @keras.saving.register_keras_serializable("tl_helpers")
@@ -183,7 +183,7 @@ class MeanTeacher(ViewAdapter):
         answers = ops.softmax(ops.cast(outputs["target_logits"], "float32"))
         sure = ops.cast(ops.max(taught, axis=-1) > self.threshold, "float32")
         consistency = ops.mean(sure * ops.sum((answers - taught) ** 2, axis=-1))
-        return ops.cast(self.strength, "float32") * consistency, {
+        return self.strength * consistency, {
             "consistency": consistency,
             "confident": ops.mean(sure),
         }
@@ -290,20 +290,20 @@ class SelfTraining(ViewAdapter):
         """Return strength times the cross-entropy with the admitted answers."""
         sureness = outputs["sureness"]
         answers = ops.argmax(sureness, axis=-1)
-        bounds = ops.take(ops.cast(self.bounds, "float32"), answers)
+        bounds = ops.take(self.bounds, answers)
         admitted = ops.cast(ops.max(sureness, axis=-1) >= bounds, "float32")
         each = ops.sparse_categorical_crossentropy(
             answers, ops.cast(outputs["target_logits"], "float32"), from_logits=True
         )
         pseudo_loss = ops.mean(admitted * each)
-        return ops.cast(self.strength, "float32") * pseudo_loss, {
+        return self.strength * pseudo_loss, {
             "pseudo_loss": pseudo_loss,
             "admitted": ops.mean(admitted),
         }
 
     def _move_bounds(self, sureness):
         answered = ops.one_hot(ops.argmax(sureness, axis=-1), sureness.shape[-1])
-        is_above = ops.cast(sureness >= ops.cast(self.bounds, "float32"), "float32")
+        is_above = ops.cast(sureness >= self.bounds, "float32")
         counts = ops.sum(answered, axis=0)
         above = ops.sum(answered * is_above, axis=0) / ops.maximum(counts, 1.0)
         step = BOUND_RATE * ops.cast(counts > 0, "float32") * (above - self.share)

@@ -79,7 +79,7 @@ class Discrepancy(FeatureAdapter):
         """Return strength times the sum of the distances."""
         distance = LOSSES[self.distance]
         gap = sum(distance(*pair) for pair in outputs["aligned"])
-        return ops.cast(self.strength, "float32") * gap, {"gap": gap}
+        return self.strength * gap, {"gap": gap}
 
     def get_config(self):
         """Return the networks and settings."""
