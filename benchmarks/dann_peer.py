@@ -1,6 +1,6 @@
 """One DANN on given arrays, by this package or by ADAPT; prints what came out as JSON.
 
-    python benchmarks/dann_peer.py ours|adapt DATA.npz
+    python benchmarks/dann_peer.py ours|adapt DATA.npz SEED
 
 `adapting.py` runs it, each library in an environment of its own. Network, initial
 weights, data, batch, steps, optimizer and constant strength are the same.

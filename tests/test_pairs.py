@@ -1,10 +1,17 @@
+from dataclasses import replace
+
+import keras
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from tests.tiny import PROVENANCE, tiny_images
+from tl_helpers.adaptation import DANN, dense_network
 from tl_helpers.adaptation.pairs import pairs
+from tl_helpers.datasets import image_set
+from tl_helpers.datasets.files import ImageFiles
 from tl_helpers.datasets.image_set import ImageSet
 from tl_helpers.features import Features
 
@@ -19,10 +26,9 @@ def draw(batches, epochs):
     """All rows that an epoch after the other draws: {domain: int array}."""
     drawn = {"source": [], "target": []}
     for _ in range(epochs):
-        for step in range(len(batches)):
-            for name, rows in batches[step][0].items():
+        for images, _ in batches.as_numpy_iterator():
+            for name, rows in images.items():
                 drawn[name] += rows[:, 0].astype(int).tolist()
-        batches.on_epoch_end()
     return {name: np.array(rows) for name, rows in drawn.items()}
 
 
@@ -46,14 +52,12 @@ def test_pairs_drops_nothing(num_source, num_target, batch_size):
 
 def test_pairs_fills_every_batch():
     batches = numbered(50, 7, 16)
-    shapes = {batches[step][0]["target"].shape for step in range(len(batches))}
-    assert len(batches) == 4 and shapes == {(16, 1)}
+    shapes = [images["target"].shape for images, _ in batches]
+    assert len(batches) == 4 and shapes == [(16, 1)] * 4
 
 
 def test_pairs_keeps_labels_with_their_rows():
-    batches = numbered(23, 40, 8)
-    for step in range(len(batches)):
-        images, labels = batches[step]
+    for images, labels in numbered(23, 40, 8):
         np.testing.assert_array_equal(images["source"][:, 0], labels)
 
 
@@ -75,17 +79,66 @@ def test_pairs_never_shows_target_labels():
     permuted = ImageSet(
         target.images, target.labels[::-1], target.class_names, PROVENANCE
     )
-    for step in range(3):
-        plain, other = (pairs(tiny_images(12), x, 4)[step] for x in (target, permuted))
+    batches = [pairs(tiny_images(12), x, 4) for x in (target, permuted)]
+    for plain, other in zip(*batches, strict=True):
         np.testing.assert_array_equal(plain[0]["target"], other[0]["target"])
         np.testing.assert_array_equal(plain[1], other[1])
+
+
+def first_images(batches):
+    """Both domains' rows in the first batch."""
+    return next(batches.as_numpy_iterator())[0]
 
 
 def test_pairs_takes_features_and_image_sets():
     values = np.ones((6, 3), "float32")
     features = Features(values, np.arange(6) % 2)
-    assert pairs(features, features, 4)[0][0]["target"].shape == (4, 3)
-    assert pairs(tiny_images(), tiny_images(), 4)[0][0]["source"].dtype == "float32"
+    assert first_images(pairs(features, features, 4))["target"].shape == (4, 3)
+    images = first_images(pairs(tiny_images(), tiny_images(), 4))
+    assert images["source"].dtype == "float32"
+
+
+def test_a_look_at_the_first_batch_costs_no_epoch():
+    """Keras takes one before it trains under a distribution strategy."""
+    batches = numbered(20, 9, 4)
+    for _ in range(3):
+        first_images(batches)
+    drawn, expected = draw(batches, 2), draw(numbered(20, 9, 4), 2)
+    np.testing.assert_array_equal(drawn["target"], expected["target"])
+
+
+@pytest.mark.parametrize("num_target", [12, 5, 4])
+def test_fit_trains_on_what_pairs_draws(num_target):
+    trained = {"source": [], "target": []}
+
+    class Watch(DANN):
+        def meet(self, source, target, training):
+            for name, rows in {"source": source, "target": target}.items():
+                trained[name] += rows[:, 0].numpy().astype(int).tolist()
+            return super().meet(source, target, training)
+
+    model = Watch(dense_network(1, (), 4), dense_network(4, (), 12))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss, run_eagerly=True)
+    model.fit(numbered(12, num_target, 4), epochs=3, verbose=0)
+    drawn = draw(numbered(12, num_target, 4), epochs=3)
+    for name, rows in trained.items():
+        np.testing.assert_array_equal(rows, drawn[name])
+
+
+def test_pairs_decodes_files_that_memory_does_not_hold(tmp_path, monkeypatch):
+    images = tiny_images(6)
+    paths = [tmp_path / f"{i}.png" for i in range(6)]
+    for path, pixels in zip(paths, images.pixels(), strict=True):
+        Image.fromarray(pixels).save(path)
+    in_files = replace(images, images=ImageFiles(paths, images.images.shape[1]))
+    cached = first_images(pairs(in_files, images, 4))
+    monkeypatch.setattr(image_set, "MAX_CACHED_BYTES", 0)
+    decoded = first_images(pairs(in_files, images, 4))
+    np.testing.assert_array_equal(
+        decoded["source"], first_images(pairs(images, images, 4))["source"]
+    )
+    np.testing.assert_array_equal(decoded["source"], cached["source"])
 
 
 def rows(*shape, top=1.0):

@@ -1,110 +1,130 @@
 """Batches of source and target side by side; the target's labels stay outside."""
 
-import keras
 import numpy as np
 
-from tl_helpers.datasets.image_set import ImageSet
+from tl_helpers.datasets.image_set import (
+    ImageSet,
+    is_in_memory,
+    num_threads,
+    reader,
+    untuned,
+)
 from tl_helpers.features import Features
-
-
-class Pairs(keras.utils.PyDataset):
-    """Endless streams of both domains, cut into epochs; `pairs` builds it.
-
-    Each domain passes in one random order after the other, over the borders of epochs.
-    At any moment no image was drawn more than once more often than another of its
-    domain, so the smaller domain repeats evenly and the larger one drops nothing.
-
-    Attributes:
-        source: (n, ...) array, or ImageSet.
-        labels: int64 (n,), the source's.
-        target: (m, ...) array, or ImageSet.
-        batch_size: rows of each domain in a batch.
-        seed: int, decides both orders.
-        epoch: int, how many epochs were drawn.
-    """
-
-    def __init__(self, source, labels, target, batch_size, seed):
-        super().__init__()
-        self.source, self.labels, self.target = source, labels, target
-        self.batch_size, self.seed, self.epoch = batch_size, seed, 0
-        self._orders = {}
-
-    def __len__(self):
-        """Return the steps of an epoch: the larger domain passes once."""
-        return -(-max(len(self.source), len(self.target)) // self.batch_size)
-
-    def __getitem__(self, step):
-        """Return ({"source": images, "target": images}, source labels) of a step."""
-        start = (self.epoch * len(self) + step) * self.batch_size
-        positions = np.arange(start, start + self.batch_size)
-        source = self._rows(positions, len(self.source), domain=0)
-        target = self._rows(positions, len(self.target), domain=1)
-        images = {
-            "source": _read(self.source, source),
-            "target": _read(self.target, target),
-        }
-        return images, self.labels[source]
-
-    def on_epoch_end(self):
-        """Go on in the streams, instead of starting them again."""
-        self.epoch += 1
-
-    def _rows(self, positions, num_rows, domain):
-        """Look up positions in a stream of random orders of the same rows."""
-        turns, places = np.divmod(positions, num_rows)
-        rows = np.empty_like(positions)
-        for turn in np.unique(turns):
-            here = turns == turn
-            rows[here] = self._order(turn, num_rows, domain)[places[here]]
-        return rows
-
-    def _order(self, turn, num_rows, domain):
-        """Return the random order of one turn; a batch needs two of them at most."""
-        key, order = self._orders.get((domain, turn % 2), (None, None))
-        if key != turn:
-            order = np.random.default_rng((self.seed, domain, turn)).permutation(
-                num_rows
-            )
-            self._orders[domain, turn % 2] = turn, order
-        return order
 
 
 def pairs(source, target, batch_size=32, seed=0):
     """Pair batches of a labelled source with batches of an unlabelled target.
 
-    The target's labels are left behind here, where it has any: nothing behind this
-    line can see them.
+    An epoch is one pass over the larger domain. Each domain is drawn in one random
+    order after the other, over the borders of epochs: at any moment no image was drawn
+    more than once more often than another of its domain, so the smaller domain repeats
+    evenly and the larger one drops nothing. The target's labels are left behind here,
+    where it has any: nothing behind this line can see them.
 
     Args:
         source: ImageSet, Features, or (values (n, ...), labels int (n,)).
         target: ImageSet, Features, or values (m, ...), in shape like the source's.
         batch_size: int >= 2, rows of each domain in a batch.
-        seed: int >= 0. Keras's `fit` shuffles the batches within an epoch once more
-            unless told `shuffle=False`.
+        seed: int >= 0, decides both orders.
 
     Returns:
-        Pairs, for `fit`: ({"source": float32 (b, ...), "target": float32 (b, ...)},
-        int64 (b,)), with every batch full.
+        tf.data.Dataset, for `fit`: ({"source": float32 (b, ...), "target": float32
+        (b, ...)}, int64 (b,)), with every batch full. A second iteration is the next
+        epoch.
 
     Raises:
         ValueError: an empty domain, labels missing or not one a row, different shapes
             or ranges, target classes that the source lacks, or batch_size below 2.
     """
-    values, labels = _labelled(source)
-    others = _unlabelled(target)
-    _check_domains(values, labels, others)
-    _check_classes(source, target)
+    values, labels, others = checked(source, target)
     if batch_size < 2:
         raise ValueError(
             f"Got batch_size={batch_size}, expected at least 2: a batch must show how "
             "its images vary; 16 to 64 is usual."
         )
-    return Pairs(values, np.asarray(labels), others, batch_size, seed)
+    orders = _Orders((len(values), len(others)), batch_size, seed)
+    return _dataset(orders, values, labels, others)
+
+
+def checked(source, target):
+    """Return (source values, source labels, target values) that can be paired.
+
+    Args:
+        source: as in `pairs`.
+        target: as in `pairs`.
+
+    Raises:
+        ValueError: as in `pairs`.
+    """
+    values, labels = _labelled(source)
+    others = _unlabelled(target)
+    _check_domains(values, labels, others)
+    _check_classes(source, target)
+    return values, np.asarray(labels, "int64"), others
+
+
+def _dataset(orders, values, labels, others):
+    """Read the rows that are drawn."""
+    import tensorflow as tf
+
+    source, target, classes = reader(values), reader(others), reader(labels)
+
+    def read(source_rows, target_rows):
+        images = {"source": source(source_rows), "target": target(target_rows)}
+        images = {name: tf.cast(x, tf.float32) for name, x in images.items()}
+        return images, classes(source_rows)
+
+    drawn = tf.TensorSpec((None, orders.batch_size), tf.int64)
+    data = tf.data.Dataset.from_generator(orders, output_signature=(drawn, drawn))
+    data = data.unbatch()
+    data = data.apply(tf.data.experimental.assert_cardinality(len(orders)))
+    slowest = max((values, others), key=lambda x: not is_in_memory(x))
+    data = data.map(read, num_threads(slowest))
+    # from memory nothing is read ahead, hence no epoch ends before its last step
+    return untuned(data if is_in_memory(slowest) else data.prefetch(2))
+
+
+class _Orders:
+    """Endless random orders of both domains, cut into batches and epochs.
+
+    A call yields an epoch as (source rows, target rows), int64 (steps, b) each, in two
+    parts: all steps but the last, then the last. Once that is drawn, the next epoch has
+    begun. So a look at the first batch, which Keras takes before some trainings, does
+    not cost an epoch.
+    """
+
+    def __init__(self, sizes, batch_size, seed):
+        self.sizes, self.batch_size, self.seed = sizes, batch_size, seed
+        self.epoch = 0
+
+    def __len__(self):
+        """Return the steps of an epoch: the larger domain passes once."""
+        return -(-max(self.sizes) // self.batch_size)
+
+    def __call__(self):
+        """Yield the rows of an epoch."""
+        start = self.epoch * len(self) * self.batch_size
+        stop = start + len(self) * self.batch_size
+        drawn = [self._rows(domain, start, stop) for domain in range(2)]
+        yield tuple(rows[:-1] for rows in drawn)
+        self.epoch += 1
+        yield tuple(rows[-1:] for rows in drawn)
+
+    def _rows(self, domain, start, stop):
+        """Return a stretch of one domain's orders, one behind the other, by step."""
+        size = self.sizes[domain]
+        first, last = start // size, -(-stop // size)
+        orders = [
+            np.random.default_rng((self.seed, domain, turn)).permutation(size)
+            for turn in range(first, last)
+        ]
+        drawn = np.concatenate(orders)[start - first * size : stop - first * size]
+        return drawn.reshape(-1, self.batch_size)
 
 
 def _labelled(source):
     if isinstance(source, ImageSet):
-        return _images(source), source.labels
+        return source.images, source.labels
     if isinstance(source, Features):
         return source.values, source.labels
     if isinstance(source, tuple) and len(source) == 2:
@@ -117,7 +137,7 @@ def _labelled(source):
 
 def _unlabelled(target):
     if isinstance(target, ImageSet):
-        return _images(target)
+        return target.images
     if isinstance(target, Features):
         return target.values
     if isinstance(target, tuple):
@@ -126,21 +146,6 @@ def _unlabelled(target):
             "adaptation does without the target's labels."
         )
     return np.asarray(target)
-
-
-def _images(image_set):
-    """Return the pixels where they are in memory, else the set, which decodes."""
-    in_memory = isinstance(image_set.images, np.ndarray)
-    return image_set.images if in_memory else image_set
-
-
-def _shape(values):
-    return (values.images if isinstance(values, ImageSet) else values).shape
-
-
-def _read(values, rows):
-    rows = values.pixels(rows) if isinstance(values, ImageSet) else values[rows]
-    return rows.astype("float32")
 
 
 def _check_domains(source, labels, target):
@@ -155,10 +160,10 @@ def _check_domains(source, labels, target):
             f"Got {len(labels)} labels for {len(source)} source rows, expected one a "
             "row; split values and labels by the same indices."
         )
-    if _shape(source)[1:] != _shape(target)[1:]:
+    if source.shape[1:] != target.shape[1:]:
         raise ValueError(
-            f"Got source rows of shape {_shape(source)[1:]} and target rows of shape "
-            f"{_shape(target)[1:]}, expected the same; load both at one size_px, or "
+            f"Got source rows of shape {source.shape[1:]} and target rows of shape "
+            f"{target.shape[1:]}, expected the same; load both at one size_px, or "
             "extract both with one backbone and block."
         )
     _check_ranges(source, target)
@@ -166,8 +171,8 @@ def _check_domains(source, labels, target):
 
 def _check_ranges(source, target):
     """Refuse images in [0, 255] beside images in [0, 1]."""
-    if isinstance(source, ImageSet) or isinstance(target, ImageSet):
-        return
+    if not all(isinstance(values, np.ndarray) for values in (source, target)):
+        return  # files: they are decoded to [0, 255]
     if not (np.isfinite(source).all() and np.isfinite(target).all()):
         raise ValueError(
             "Got values that are not finite, expected real numbers; look for broken "

@@ -9,7 +9,7 @@ from scipy.special import softmax
 from tqdm import tqdm
 
 from tl_helpers.adaptation.inputs import check_labels, check_target_labels, draw_rows
-from tl_helpers.adaptation.pairs import pairs
+from tl_helpers.adaptation.pairs import checked
 from tl_helpers.adaptation.record import Record
 from tl_helpers.adaptation.validators import (
     dev,
@@ -322,7 +322,7 @@ def _check_data(source, labels, target):
             f"{target.shape}, expected arrays (n, ...); give pixels or features."
         )
     check_labels("source", source, labels)
-    pairs((source, labels), target)  # refuses domains that cannot be trained together
+    checked((source, labels), target)  # refuses domains that cannot be trained together
     _, counts = np.unique(labels, return_counts=True)
     if len(counts) < 2 or counts.min() < 2 or len(target) < 2:
         raise ValueError(

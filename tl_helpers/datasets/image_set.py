@@ -123,24 +123,65 @@ class ImageSet:
         import tensorflow as tf
 
         rows = tf.data.Dataset.range(len(self))
-        is_cached = isinstance(self.images, np.ndarray) or (
-            int(np.prod(self.images.shape)) <= MAX_CACHED_BYTES
-        )
-        source = _lookup(self, is_cached)
         if shuffle:
             rows = rows.shuffle(len(self), seed=seed, reshuffle_each_iteration=True)
-        # from memory it is a look-up, which threads would only slow down
-        num_threads = None if is_cached else tf.data.AUTOTUNE
-        data = rows.batch(batch_size).map(source, num_threads)
+        images, labels = reader(self.images), reader(self.labels)
+        data = rows.batch(batch_size).map(
+            lambda rows: (tf.cast(images(rows), tf.float32), labels(rows)),
+            num_threads(self.images),
+        )
         if augment is not None:
             # One batch at a time: batches in parallel would race for the random state
             # of the layers, so that two runs of the same seed differ.
             data = data.map(augment)
-        options = tf.data.Options()
-        # The tuner's thread sleeps 10 ms, 20 ms, 40 ms, ... and the end of an epoch
-        # waits for it: a short fit took up to twice its time (TensorFlow 2.21).
-        options.autotune.enabled = False
-        return data.prefetch(tf.data.AUTOTUNE).with_options(options)
+        return untuned(data.prefetch(tf.data.AUTOTUNE))
+
+
+def is_in_memory(values):
+    """Whether the rows are an array, or few enough files to decode them only once."""
+    num_bytes = int(np.prod(values.shape))
+    return isinstance(values, np.ndarray) or num_bytes <= MAX_CACHED_BYTES
+
+
+def reader(values):
+    """Return a function for `tf.data`: rows, int64 (b,) -> values (b, ...) of them.
+
+    Args:
+        values: (n, ...) array, or files that decode to uint8 when indexed.
+    """
+    import tensorflow as tf
+
+    if is_in_memory(values):
+        with tf.device("CPU:0"):
+            tensor = tf.constant(values[np.arange(len(values))])
+        return lambda rows: tf.gather(tensor, rows)
+
+    def decode(rows):
+        images = tf.numpy_function(lambda rows: values[rows], [rows], tf.uint8)
+        return tf.ensure_shape(images, (None, *values.shape[1:]))
+
+    return decode
+
+
+def num_threads(values):
+    """Return how many calls of `map` may read them at a time."""
+    import tensorflow as tf
+
+    # from memory it is a look-up, which threads would only slow down
+    return None if is_in_memory(values) else tf.data.AUTOTUNE
+
+
+def untuned(data):
+    """Return a `tf.data.Dataset` whose buffers and threads stay as they are.
+
+    The tuner's thread sleeps 10 ms, 20 ms, 40 ms, ... and the end of an epoch waits for
+    it: a short fit took up to twice its time (TensorFlow 2.21).
+    """
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return data.with_options(options)
 
 
 def split(labelled, *shares, stratify=True, groups=None, seed=0):
@@ -238,28 +279,6 @@ def _check_parts(images, labels, class_names, extras):
             f"{len(class_names) - 1} for {len(class_names)} classes; renumber them "
             "or name the missing classes."
         )
-
-
-def _lookup(image_set, is_cached):
-    """Return the function rows -> (images, labels) for `tf.data`."""
-    import tensorflow as tf
-
-    height, width = image_set.images.shape[1:3]
-    labels = tf.constant(image_set.labels)
-    if is_cached:
-        pixels = tf.constant(image_set.pixels())
-
-        def look_up(rows):
-            return tf.cast(tf.gather(pixels, rows), tf.float32), tf.gather(labels, rows)
-
-        return look_up
-
-    def decode(rows):
-        images = tf.numpy_function(image_set.pixels, [rows], tf.uint8)
-        images = tf.ensure_shape(images, (None, height, width, 3))
-        return tf.cast(images, tf.float32), tf.gather(labels, rows)
-
-    return decode
 
 
 def _share_counts(shares, num_images):
