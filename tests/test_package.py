@@ -14,8 +14,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "tl_helpers"
 LAYERS = """
     profiles checks downloads saving datasets embedded applications hub backbones
-    features probes transferability augmentation finetuning adaptation evaluation plots
-    mirror doctor course __main__
+    features probes transferability augmentation finetuning adaptation evaluation
+    multitask fewshot plots mirror doctor course __main__
 """.split()
 
 
