@@ -15,7 +15,7 @@ PACKAGE = ROOT / "tl_helpers"
 LAYERS = """
     profiles checks downloads saving datasets embedded applications hub backbones
     features probes transferability augmentation finetuning adaptation evaluation
-    multitask fewshot plots mirror doctor course __main__
+    multitask fewshot negative_transfer plots mirror doctor course __main__
 """.split()
 
 
