@@ -110,6 +110,21 @@ def test_domains_differ_in_marker_and_keep_their_points():
     assert studio.get_marker() != photo.get_marker()
 
 
+def test_reliability_draws_bins_their_share_and_the_error():
+    """Of four images, three are answered with 0.9 and two of these are right."""
+    probabilities = [[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.4, 0.6]]
+    curve = evaluation.calibration_curve(probabilities, [0, 0, 1, 1], num_bins=5)
+    axis = plots.reliability(curve)
+    *bars, outline = axis.patches
+    assert [bar.get_height() for bar in bars] == pytest.approx([0, 0, 100, 0, 200 / 3])
+    assert [bar.get_x() for bar in bars] == pytest.approx([0, 20, 40, 60, 80])
+    assert outline.get_data().values == pytest.approx([0, 0, 25, 0, 75])
+    assert axis.get_lines()[0].get_xydata().tolist() == [[0, 0], [100, 100]]
+    labels = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert "accuracy (calibration error 27.5 points)" in labels
+    assert "confidence (%)" == axis.get_xlabel() and "%" in axis.get_ylabel()
+
+
 def test_pareto_joins_the_candidates_that_none_beats():
     """b costs as much as a and is worse, d costs more than c and is worse."""
     accuracies = {"a": [0.4, 0.6], "b": [0.3], "d": [0.7], "c": [0.8]}

@@ -306,6 +306,35 @@ def confusion_matrix(counts, class_names, axis=None):
     return axis
 
 
+def reliability(calibration, axis=None):
+    """Draw how often a model is right against how sure it is, with a diagonal.
+
+    Bars below the diagonal are overconfident answers.
+
+    Args:
+        calibration: evaluation.Calibration, from `evaluation.calibration_curve`.
+        axis: matplotlib Axes, or None for a new one.
+
+    Returns:
+        matplotlib Axes; both axes are in percent, the outline is the share of the
+        images that each bin holds, and the legend has the calibration error.
+    """
+    axis = axis or plt.subplots(figsize=(5, 4.4))[1]
+    edges = np.linspace(0, 100, len(calibration.share) + 1)
+    label = f"accuracy (calibration error {100 * calibration.error:.1f} points)"
+    heights = 100 * np.nan_to_num(calibration.accuracy)
+    widths = np.diff(edges)
+    axis.bar(edges[:-1], heights, widths, align="edge", ec="white", label=label)
+    axis.stairs(100 * calibration.share, edges, color="black", label="share of images")
+    axis.plot([0, 100], [0, 100], "--", color=GREY, label="as often right as sure")
+    axis.set_xlim(0, 100)
+    axis.set_ylim(0, 100)
+    axis.set_xlabel("confidence (%)")
+    axis.set_ylabel("accuracy, share of images (%)")
+    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1))
+    return axis
+
+
 def pareto(accuracies, costs, cost_label, axis=None):
     """Draw accuracy against cost, with a line through the candidates that none beats.
 

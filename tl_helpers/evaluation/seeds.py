@@ -1,9 +1,11 @@
-"""Labels and scores -> numbers with their spread; takes arrays, never models."""
+"""Scores of several seeds -> a mean with what chance may do to it."""
 
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
+
+from tl_helpers.evaluation.sentence import difference_sentence
 
 
 class Spread(NamedTuple):
@@ -26,6 +28,14 @@ class Spread(NamedTuple):
     def __str__(self):
         """Return for example '81.3 ± 1.2 %', from values in [0, 1]."""
         return f"{100 * self.mean:.1f} ± {100 * self.deviation:.1f} %"
+
+    def describe(self):
+        """Return a difference as a sentence, 'better by 3.1 points, ...'.
+
+        For what `compare_paired` returns: the spread of a difference of accuracies,
+        not of an accuracy.
+        """
+        return difference_sentence(self.mean, self.low, self.high)
 
 
 def summarise(values):
@@ -62,7 +72,7 @@ def compare_paired(values, baseline):
 
     Returns:
         Spread of `values - baseline`; an interval above 0 is a gain that the seeds
-        agree on.
+        agree on, and `describe()` says it as a sentence.
 
     Raises:
         ValueError: lengths differ.
@@ -92,59 +102,3 @@ def format_table(scores):
         cells = [f"{summarise(by_setting[setting])!s:>13}" for setting in settings]
         lines.append(" ".join([f"{method:{width}}", *cells]))
     return "\n".join(lines)
-
-
-def accuracy(predictions, labels):
-    """Share of right answers.
-
-    Args:
-        predictions: int (n,).
-        labels: int (n,).
-
-    Returns:
-        float in [0, 1].
-
-    Raises:
-        ValueError: shapes differ.
-    """
-    predictions, labels = np.asarray(predictions), np.asarray(labels)
-    if predictions.shape != labels.shape:
-        raise ValueError(
-            f"Got predictions of shape {predictions.shape} for labels of shape "
-            f"{labels.shape}, expected the same; take argmax over the classes first."
-        )
-    return float((predictions == labels).mean())
-
-
-def binomial_interval(num_right, num_images):
-    """95% confidence interval of an accuracy measured on n test images.
-
-    Args:
-        num_right: int in [0, num_images].
-        num_images: int >= 1.
-
-    Returns:
-        (low, high) in [0, 1].
-
-    Source: Wilson 1927, doi:10.1080/01621459.1927.10502953.
-    """
-    interval = stats.binomtest(int(num_right), int(num_images)).proportion_ci(
-        method="wilson"
-    )
-    return float(interval.low), float(interval.high)
-
-
-def confusion(predictions, labels, num_classes):
-    """Count the answers.
-
-    Args:
-        predictions: int (n,), in [0, num_classes).
-        labels: int (n,), in [0, num_classes).
-        num_classes: int.
-
-    Returns:
-        int (num_classes, num_classes): rows are true classes, columns answers.
-    """
-    counts = np.zeros((num_classes, num_classes), int)
-    np.add.at(counts, (np.asarray(labels), np.asarray(predictions)), 1)
-    return counts

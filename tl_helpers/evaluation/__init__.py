@@ -1,0 +1,44 @@
+"""Labels and scores -> numbers with their spread; takes arrays, never models."""
+
+from tl_helpers.evaluation.answers import accuracy, balanced_accuracy, confusion
+from tl_helpers.evaluation.comparison import (
+    Difference,
+    compare_on_images,
+    mcnemar_p_value,
+)
+from tl_helpers.evaluation.intervals import binomial_interval, bootstrap_interval
+from tl_helpers.evaluation.probabilities import (
+    Calibration,
+    brier_score,
+    calibration_curve,
+    expected_calibration_error,
+    fit_temperature,
+    roc_auc,
+)
+from tl_helpers.evaluation.seeds import (
+    Spread,
+    compare_paired,
+    format_table,
+    summarise,
+)
+
+__all__ = [
+    "Calibration",
+    "Difference",
+    "Spread",
+    "accuracy",
+    "balanced_accuracy",
+    "binomial_interval",
+    "bootstrap_interval",
+    "brier_score",
+    "calibration_curve",
+    "compare_on_images",
+    "compare_paired",
+    "confusion",
+    "expected_calibration_error",
+    "fit_temperature",
+    "format_table",
+    "mcnemar_p_value",
+    "roc_auc",
+    "summarise",
+]

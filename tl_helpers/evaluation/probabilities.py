@@ -1,0 +1,192 @@
+"""Probabilities and labels -> how well they rank, and whether they can be believed."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+from sklearn import metrics
+
+LARGEST_TEMPERATURE = 100.0
+
+
+class Calibration(NamedTuple):
+    """Answers sorted into bins of equal width by their confidence.
+
+    Attributes:
+        confidence: float (bins,), mean confidence in [0, 1]; NaN in an empty bin.
+        accuracy: float (bins,), share of right answers in [0, 1]; NaN likewise.
+        share: float (bins,), share of the images, which adds up to 1.
+    """
+
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    share: np.ndarray
+
+    @property
+    def error(self):
+        """Expected calibration error: float in [0, 1]."""
+        return float(np.nansum(self.share * np.abs(self.accuracy - self.confidence)))
+
+
+def calibration_curve(probabilities, labels, num_bins=15):
+    """Compare how sure a model is with how often it is right, bin by bin.
+
+    Args:
+        probabilities: float (n, classes) in [0, 1], rows adding up to 1.
+        labels: int (n,), n >= 1, in [0, classes).
+        num_bins: int >= 1, over confidences in [0, 1].
+
+    Returns:
+        Calibration, for `plots.reliability`.
+
+    Raises:
+        ValueError: no probabilities, or labels that do not fit them.
+
+    Source: Guo et al. 2017 (arXiv:1706.04599).
+    """
+    probabilities, labels = _check_probabilities(probabilities, labels)
+    confidence = probabilities.max(axis=1)
+    is_right = probabilities.argmax(axis=1) == labels
+    # a bin holds its upper end: (0, 1/15], (1/15, 2/15], ...
+    bins = np.clip(np.ceil(confidence * num_bins).astype(int) - 1, 0, num_bins - 1)
+    counts, sure, right = (
+        np.bincount(bins, weights, num_bins)
+        for weights in (np.ones(len(labels)), confidence, is_right)
+    )
+    with np.errstate(invalid="ignore"):  # an empty bin has no mean
+        return Calibration(sure / counts, right / counts, counts / len(labels))
+
+
+def expected_calibration_error(probabilities, labels, num_bins=15):
+    """Mean distance between confidence and accuracy, weighted by images.
+
+    error = sum over bins of share * |accuracy - confidence|
+
+    Args:
+        probabilities: as in `calibration_curve`.
+        labels: as there.
+        num_bins: as there; more bins see more, and more of it is noise.
+
+    Returns:
+        float in [0, 1]; 0 for a model that is right as often as it says. Few images
+        alone make it larger than 0.
+
+    Raises:
+        ValueError: as in `calibration_curve`.
+
+    Source: Guo et al. 2017 (arXiv:1706.04599).
+    """
+    return calibration_curve(probabilities, labels, num_bins).error
+
+
+def brier_score(probabilities, labels):
+    """Mean squared distance between the probabilities and the truth.
+
+    Args:
+        probabilities: float (n, classes) in [0, 1], rows adding up to 1.
+        labels: int (n,), n >= 1, in [0, classes).
+
+    Returns:
+        float in [0, 2], 0 for sure and right; summed over all classes, so twice the
+        score that is usual for two.
+
+    Raises:
+        ValueError: no probabilities, or labels that do not fit them.
+
+    Source: Brier 1950, doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2.
+    """
+    probabilities, labels = _check_probabilities(probabilities, labels)
+    truth = np.eye(probabilities.shape[1])[labels]
+    return float(np.square(probabilities - truth).sum(axis=1).mean())
+
+
+def roc_auc(probabilities, labels):
+    """Chance that an image of a class is ranked above one of another class.
+
+    Args:
+        probabilities: float (n, classes) in [0, 1], rows adding up to 1; or, for two
+            classes, float (n,): any score that grows with class 1, logits too.
+        labels: int (n,), in [0, classes), every class at least once.
+
+    Returns:
+        float in [0, 1]; 0.5 for guessing. With more than two classes the mean over
+        the classes, each against the rest.
+
+    Raises:
+        ValueError: no probabilities, labels that do not fit, or a class without a
+            label.
+    """
+    scores, labels = np.asarray(probabilities, float), np.asarray(labels)
+    num_classes = 2 if scores.ndim == 1 else scores.shape[-1]
+    if scores.ndim != 1:
+        scores, labels = _check_probabilities(scores, labels)
+        scores = scores[:, 1] if num_classes == 2 else scores
+    has_all = np.array_equal(np.unique(labels), np.arange(num_classes))
+    if scores.shape[:1] != labels.shape or not has_all:
+        raise ValueError(
+            f"Got {labels.size} labels of classes {np.unique(labels)} for "
+            f"{len(scores)} scores, expected each of {num_classes} classes, from 0, "
+            "at least once; drop the classes that this set lacks."
+        )
+    return float(metrics.roc_auc_score(labels, scores, multi_class="ovr"))
+
+
+def fit_temperature(logits, labels):
+    """Find the one number that logits are divided by to be believed.
+
+    The temperature minimises the negative log-likelihood. Fit it on validation
+    images; `softmax(logits / temperature)` then has the same answers, less sure ones
+    above 1 and surer ones below.
+
+    Args:
+        logits: float (n, classes), unbounded.
+        labels: int (n,), n >= 1, in [0, classes).
+
+    Returns:
+        float in [0.01, 100], never with a higher loss on these images than 1.
+
+    Raises:
+        ValueError: logits that are not finite, or labels that do not fit them.
+
+    Source: Guo et al. 2017 (arXiv:1706.04599), section 4.2.
+    """
+    logits, labels = np.asarray(logits, float), np.asarray(labels)
+    _check_labels(logits, labels, "logits")
+
+    def loss(log_temperature):
+        log_probabilities = log_softmax(logits / np.exp(log_temperature), axis=1)
+        return -log_probabilities[np.arange(len(labels)), labels].mean()
+
+    limit = np.log(LARGEST_TEMPERATURE)
+    found = minimize_scalar(loss, bounds=(-limit, limit), method="bounded")
+    return float(np.exp(min(0.0, found.x, key=loss)))
+
+
+def _check_probabilities(probabilities, labels):
+    """Return both as arrays, or say what is wrong with them."""
+    probabilities, labels = np.asarray(probabilities, float), np.asarray(labels)
+    _check_labels(probabilities, labels, "probabilities")
+    total = probabilities.sum(axis=1)
+    if probabilities.min() < 0 or np.abs(total - 1).max() > 1e-3:
+        raise ValueError(
+            f"Got rows from {probabilities.min():.3g} that add up to "
+            f"{total.min():.3g} to {total.max():.3g}, expected probabilities that add "
+            "up to 1; apply softmax to logits once."
+        )
+    return probabilities / total[:, np.newaxis], labels  # half precision is coarse
+
+
+def _check_labels(values, labels, name):
+    is_table = values.ndim == 2 and values.size > 0 and np.isfinite(values).all()
+    if not is_table or labels.shape != values.shape[:1]:
+        raise ValueError(
+            f"Got {name} of shape {values.shape} for labels of shape {labels.shape}, "
+            f"expected finite {name} (n, classes) and n labels."
+        )
+    is_class = np.issubdtype(labels.dtype, np.integer)
+    if not is_class or labels.min() < 0 or labels.max() >= values.shape[1]:
+        raise ValueError(
+            f"Got labels {labels.min()} to {labels.max()} of {labels.dtype}, expected "
+            f"integers in [0, {values.shape[1]}), a column of the {name} each."
+        )
