@@ -91,7 +91,7 @@ class Adapter(keras.Model):
             _repeat(sample_weight, len(logits)),
             training,
         )
-        share = _share_of_a_replica()
+        share = share_of_a_replica()
         extra, values = self.gap(y_pred)
         for name, value in {"class_loss": loss / share, **values}.items():
             self._means[name].update_state(value)
@@ -186,6 +186,6 @@ def _repeat(rows, times):
     return ops.concatenate([rows] * times, axis=0)
 
 
-def _share_of_a_replica():
+def share_of_a_replica():
     """Return 1 / number of replicas, by which Keras scales its own losses."""
     return keras.losses.MeanAbsoluteError()(ops.zeros((1, 1)), ops.ones((1, 1)))

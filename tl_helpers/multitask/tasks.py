@@ -1,0 +1,138 @@
+"""Tasks with one label an image: a class, an angle, a box."""
+
+import math
+
+import keras
+from keras import layers, ops
+
+from tl_helpers.multitask.base import Task
+
+BOX_BEND = 0.1  # a box's edge that is off by less counts quadratically
+
+
+@keras.saving.register_keras_serializable("tl_helpers")
+class Classification(Task):
+    """One class of several; a domain is `Classification(2)`.
+
+    Labels int (n,) in [0, num_classes), -1 absent. Output: logits (b, num_classes).
+    Loss: cross-entropy, nats. Metric: accuracy.
+
+    Args:
+        num_classes: int >= 2.
+    """
+
+    metric, unit = "accuracy", "share of images"
+    is_regression = False
+    settings = ("num_classes",)
+    label_hint = "number the classes from 0, with -1 for an absent label"
+
+    def __init__(self, num_classes):
+        if num_classes < 2:
+            raise ValueError(
+                f"Got num_classes={num_classes}, expected at least 2; count the "
+                "classes of the data."
+            )
+        self.num_classes = int(num_classes)
+        self.output_shape = (self.num_classes,)
+        self.label_range = (-1, num_classes - 1)
+
+    def attach(self, features):
+        """Return logits (b, num_classes)."""
+        return layers.Dense(self.num_classes, dtype="float32")(_pooled(features))
+
+    def valid(self, labels):
+        """Return bool (b,): NaN and -1 are absent."""
+        return ops.cast(labels, "float32") >= 0
+
+    def loss(self, labels, outputs, valid):
+        """Return the cross-entropy (b,)."""
+        classes = ops.cast(labels, "int32")
+        return ops.sparse_categorical_crossentropy(classes, outputs, from_logits=True)
+
+    def score(self, labels, outputs, valid):
+        """Return 1 where the largest logit is the label's (b,)."""
+        hits = ops.argmax(outputs, axis=-1) == ops.cast(labels, "int32")
+        return ops.cast(hits, "float32")
+
+
+@keras.saving.register_keras_serializable("tl_helpers")
+class Angle(Task):
+    """An angle on the circle, where 359 degrees are near to 1.
+
+    Labels float (n,), radians. Output: its cosine and sine (b, 2), of length 1. Loss:
+    1 - cos(difference), in [0, 2]. Metric: absolute error in degrees, in [0, 180].
+    """
+
+    metric, unit = "error", "degrees"
+    is_higher_better = False
+    output_shape = (2,)
+    label_range = (-2 * math.pi, 2 * math.pi)
+    label_hint = "give radians"
+
+    def attach(self, features):
+        """Return cosine and sine (b, 2)."""
+        x = layers.Dense(2, dtype="float32")(_pooled(features))
+        return layers.UnitNormalization(dtype="float32")(x)
+
+    def loss(self, labels, outputs, valid):
+        """Return 1 - cos of the difference (b,)."""
+        cosines, sines = outputs[:, 0], outputs[:, 1]
+        return 1 - ops.cos(labels) * cosines - ops.sin(labels) * sines
+
+    def score(self, labels, outputs, valid):
+        """Return the absolute difference (b,), degrees."""
+        turned = labels - ops.arctan2(outputs[:, 1], outputs[:, 0])
+        around = ops.arctan2(ops.sin(turned), ops.cos(turned))  # back to [-pi, pi]
+        return ops.abs(around) * (180 / math.pi)
+
+
+@keras.saving.register_keras_serializable("tl_helpers")
+class Box(Task):
+    """The box around an object, as shares of the picture's sides.
+
+    Labels float (n, 4), x0, y0, x1, y1 in [0, 1]; a row with a NaN is absent. Output:
+    the same (b, 4). Loss: smooth L1, quadratic below 0.1, mean over the four. Metric:
+    intersection over union, in [0, 1].
+    """
+
+    metric, unit = "iou", "share"
+    label_shape = output_shape = (4,)
+    label_range = (0, 1)
+    label_hint = "divide pixels by the image size (`scaled_boxes`)"
+
+    def attach(self, features):
+        """Return edges (b, 4) in [0, 1]; position matters, so nothing is pooled."""
+        rows = layers.Flatten()(features)
+        return layers.Dense(4, activation="sigmoid", dtype="float32")(rows)
+
+    def present(self, labels):
+        """Return float32 (b,): 1 for rows with all four edges."""
+        return ops.cast(ops.all(self.valid(labels), axis=1), "float32")
+
+    def loss(self, labels, outputs, valid):
+        """Return the smooth L1 distance (b,)."""
+        away = ops.abs(labels - outputs)
+        smooth = ops.where(
+            away < BOX_BEND, away**2 / (2 * BOX_BEND), away - BOX_BEND / 2
+        )
+        return ops.mean(smooth, axis=1)
+
+    def score(self, labels, outputs, valid):
+        """Return intersection over union (b,)."""
+        start = ops.maximum(labels[:, :2], outputs[:, :2])
+        stop = ops.minimum(labels[:, 2:], outputs[:, 2:])
+        shared = _area(start, stop)
+        both = _area(labels[:, :2], labels[:, 2:]) + _area(
+            outputs[:, :2], outputs[:, 2:]
+        )
+        return shared / ops.maximum(both - shared, 1e-7)
+
+
+def _pooled(features):
+    if len(features.shape) == 2:
+        return features
+    return layers.GlobalAveragePooling2D()(features)
+
+
+def _area(start, stop):
+    return ops.prod(ops.maximum(stop - start, 0.0), axis=1)
