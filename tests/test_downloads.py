@@ -280,3 +280,15 @@ def test_the_search_for_other_doors_finds_one(tmp_path):
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "a.py").write_text("utils.get_file(origin=url)\n")
     assert bytes_by_another_door(tmp_path) == ["a.py: utils.get_file(origin=url)"]
+
+
+def test_whole_or_nothing_bears_with_a_partial_file_that_goes_while_it_looks(
+    tmp_path, monkeypatch
+):
+    """Another process renames its finished file between the listing and the look."""
+    target = tmp_path / "x"
+    gone = tmp_path / ".x.partial-00000000"
+    monkeypatch.setattr(Path, "glob", lambda *_: [gone])
+    with whole_or_nothing(target) as part:
+        part.write_text("whole")
+    assert target.read_text() == "whole"

@@ -3,7 +3,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -33,8 +33,10 @@ def draw(batches, epochs):
 
 
 sizes = st.integers(2, 40)
+few_examples = settings(max_examples=25)
 
 
+@few_examples
 @given(sizes, sizes, st.integers(2, 9), st.integers(1, 4))
 def test_pairs_repeats_evenly_at_any_time(num_source, num_target, batch_size, epochs):
     drawn = draw(numbered(num_source, num_target, batch_size), epochs)
@@ -43,6 +45,7 @@ def test_pairs_repeats_evenly_at_any_time(num_source, num_target, batch_size, ep
         assert counts.max() - counts.min() <= 1
 
 
+@few_examples
 @given(sizes, sizes, st.integers(2, 9))
 def test_pairs_drops_nothing(num_source, num_target, batch_size):
     drawn = draw(numbered(num_source, num_target, batch_size), epochs=1)

@@ -152,7 +152,7 @@ def whole_or_nothing(target):
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     for left_over in target.parent.glob(f".{target.name}.partial-*"):
-        if time.time() - left_over.stat().st_mtime > STALE_S:
+        if _is_stale(left_over):
             _remove(left_over)
     part = target.with_name(f".{target.name}.partial-{secrets.token_hex(4)}")
     try:
@@ -164,6 +164,14 @@ def whole_or_nothing(target):
                 raise
     finally:
         _remove(part)
+
+
+def _is_stale(path):
+    """Whether a kill left it; what another process is just finishing was no kill's."""
+    try:
+        return time.time() - path.stat().st_mtime > STALE_S
+    except FileNotFoundError:
+        return False
 
 
 def _remove(path):

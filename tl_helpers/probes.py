@@ -55,7 +55,9 @@ def probe_accuracy(train, test, kind="logistic", seed=0):
     Returns:
         float in [0, 1].
     """
-    return float(fit_probe(train, kind, seed).score(*test))
+    probe = fit_probe(train, kind, seed)
+    with threadpool_limits(1):  # as in fitting
+        return float(probe.score(*test))
 
 
 def linear_head(num_features, num_classes):
@@ -133,4 +135,6 @@ def _fit_quietly(estimator, values, labels):
         threadpool_limits(1),  # small matrices: more threads only wait for each other
     ):
         warnings.simplefilter("ignore", ConvergenceWarning)
+        # features that never vary, such as those of dead ReLUs, decide nothing
+        warnings.filterwarnings("ignore", message="self.within_class_std_dev_")
         return estimator.fit(values, labels)
