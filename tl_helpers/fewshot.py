@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 from scipy.special import softmax
 
-from tl_helpers.datasets.image_set import is_in_memory, num_threads, reader, untuned
+from tl_helpers.datasets.image_set import look_up, reader
 from tl_helpers.evaluation import summarise
 
 MAX_VALUES = 2**24  # features that `evaluate_episodes` holds at a time
@@ -337,10 +337,11 @@ def episode_batches(values, drawn):
     ways = [np.broadcast_to(np.arange(p.shape[1])[:, None], p.shape[1:]) for p in parts]
     labels = tf.constant(np.concatenate([way.ravel() for way in ways]), tf.int64)
     read = reader(values)
-    data = tf.data.Dataset.from_tensor_slices(rows).map(
-        lambda rows: (tf.cast(read(rows), tf.float32), labels), num_threads(values)
+    return look_up(
+        tf.data.Dataset.from_tensor_slices(rows),
+        lambda rows: (tf.cast(read(rows), tf.float32), labels),
+        values,
     )
-    return untuned(data if is_in_memory(values) else data.prefetch(2))
 
 
 @keras.saving.register_keras_serializable("tl_helpers")

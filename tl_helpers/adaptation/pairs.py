@@ -2,13 +2,7 @@
 
 import numpy as np
 
-from tl_helpers.datasets.image_set import (
-    ImageSet,
-    is_in_memory,
-    num_threads,
-    reader,
-    untuned,
-)
+from tl_helpers.datasets.image_set import ImageSet, look_up, reader
 from tl_helpers.features import Features
 
 
@@ -78,10 +72,7 @@ def _dataset(orders, values, labels, others):
     data = tf.data.Dataset.from_generator(orders, output_signature=(drawn, drawn))
     data = data.unbatch()
     data = data.apply(tf.data.experimental.assert_cardinality(len(orders)))
-    slowest = max((values, others), key=lambda x: not is_in_memory(x))
-    data = data.map(read, num_threads(slowest))
-    # from memory nothing is read ahead, hence no epoch ends before its last step
-    return untuned(data if is_in_memory(slowest) else data.prefetch(2))
+    return look_up(data, read, values, others)
 
 
 class _Orders:
