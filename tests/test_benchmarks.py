@@ -5,9 +5,10 @@ import json
 import sys
 
 import keras
+import numpy as np
 import pytest
 
-from tl_helpers import profiles
+from tl_helpers import fewshot, profiles
 
 SCRIPTS = profiles.data_dir().parent / "benchmarks"
 if not (SCRIPTS / "run.py").exists():
@@ -17,6 +18,7 @@ rows = importlib.import_module("rows")
 run = importlib.import_module("run")
 runs = importlib.import_module("runs")
 adapting = importlib.import_module("adapting")
+exams = importlib.import_module("exams")
 
 
 @pytest.mark.parametrize(
@@ -111,3 +113,11 @@ def test_the_floor_computes_the_loss_of_dann():
     model.set_weights(weights)
     logged = model.train_on_batch(inputs, labels, return_dict=True)
     assert logged["loss"] == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_the_loops_over_exams_answer_as_all_at_once():
+    support, query = (part[:5] for part in exams._exams())
+    answers = fewshot.ridge(support, query)
+    for loop in (exams._fit, exams._solve):
+        one_by_one = [loop(*exam) for exam in zip(support, query, strict=True)]
+        assert np.array_equal(answers, one_by_one)

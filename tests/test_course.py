@@ -1,12 +1,17 @@
+import base64
+import re
 from pathlib import Path
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from tl_helpers import course
+from tl_helpers import __main__, __version__, course
 
-NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = ROOT / "notebooks"
+LESSONS = sorted(NOTEBOOKS.glob("*.ipynb"))
+PICTURES = ROOT / "docs/pictures"
 CHECKED = 'from tl_helpers.checks import check\ncheck(True, "one")\ncheck(True, "two")'
 
 
@@ -176,3 +181,191 @@ def test_every_notebook_begins_with_badge_and_set_up_cell(path):
     place = path.relative_to(NOTEBOOKS.parent).as_posix()
     assert course.badge(place) in cells[0].source.splitlines()
     assert code[0] == course.SET_UP_CELL, "run make badges"
+
+
+def write_plots(path, *cells):
+    """A notebook with one code cell for each (tags, contents of its plots)."""
+    book = new_notebook(cells=[new_markdown_cell("# A title")])
+    for tags, plots in cells:
+        cell = new_code_cell("plot()", metadata={"tags": tags})
+        encoded = [base64.b64encode(plot).decode() for plot in plots]
+        cell.outputs = [
+            new_output("display_data", {"image/png": plot}) for plot in encoded
+        ]
+        book.cells.append(cell)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(book, path)
+    return path
+
+
+def test_write_pictures_takes_the_plot_of_the_tagged_cell(tmp_path):
+    cells = ([], [b"first"]), (["other", "picture"], [b"second"]), ([], [b"third"])
+    write_plots(tmp_path / "notebooks/00_a.ipynb", *cells)
+    out = tmp_path / "docs/pictures"
+    assert course.write_pictures(tmp_path / "notebooks", out) == [out / "00_a.png"]
+    assert (out / "00_a.png").read_bytes() == b"second"
+
+
+def test_write_pictures_changes_only_what_is_stale(tmp_path):
+    for name in ("00_a", "01_b"):
+        write_plots(tmp_path / f"{name}.ipynb", (["picture"], [b"old"]))
+    course.write_pictures(tmp_path, tmp_path)
+    write_plots(tmp_path / "01_b.ipynb", (["picture"], [b"new"]))
+    assert course.write_pictures(tmp_path, tmp_path) == [tmp_path / "01_b.png"]
+    assert (tmp_path / "00_a.png").read_bytes() == b"old"
+    assert (tmp_path / "01_b.png").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize(
+    "cells, got",
+    [
+        ([([], [b"x"])], "0 plots of 0 code cells"),
+        ([(["picture"], [])], "0 plots of 1 code cells"),
+        ([(["picture"], [b"x", b"y"])], "2 plots of 1 code cells"),
+        ([(["picture"], [b"x"]), (["picture"], [])], "1 plots of 2 code cells"),
+    ],
+)
+def test_write_pictures_wants_one_plot_of_one_cell(tmp_path, cells, got):
+    write_plots(tmp_path / "00_a.ipynb", (["picture"], [b"good"]))
+    write_plots(tmp_path / "01_b.ipynb", *cells)
+    with pytest.raises(ValueError, match=f"{got} .*01_b.ipynb, expected"):
+        course.write_pictures(tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_pictures_command_names_what_it_wrote(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_plots(tmp_path / "notebooks/00_a.ipynb", (["picture"], [b"plot"]))
+    assert __main__.main(["pictures"]) == 0
+    path = Path("docs/pictures/00_a.png")
+    assert capsys.readouterr().out == f"wrote {path}\n"
+    assert path.read_bytes() == b"plot"
+
+
+def test_pictures_are_those_of_the_notebooks():
+    committed = {path.stem: path.read_bytes() for path in PICTURES.iterdir()}
+    assert committed.keys() == {path.stem for path in LESSONS}
+    stale = [p.stem for p in LESSONS if committed[p.stem] != course.picture_of(p)]
+    assert stale == [], "run tl-helpers pictures"
+    assert sum(map(len, committed.values())) < 800_000
+    assert all(data.startswith(b"\x89PNG") for data in committed.values())
+
+
+def readme():
+    return (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_readme_lists_every_notebook_in_order_with_badge_and_picture():
+    rows = [line for line in readme().splitlines() if line.startswith("| [")]
+    links = [f"[{path.stem}](notebooks/{path.name})" for path in LESSONS]
+    assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == links
+    for row, path in zip(rows, LESSONS, strict=True):
+        assert row.endswith(f"| {course.badge(f'notebooks/{path.name}')} |")
+    shown = re.findall(r'src="docs/pictures/(.+?)\.png"', readme())
+    assert shown == [path.stem for path in LESSONS]
+
+
+def all_before(needs):
+    """{chapter: all chapters before it} from {chapter: those named as needed}."""
+    before = {}
+    for chapter in sorted(needs):  # each needs only earlier ones
+        named = needs[chapter]
+        before[chapter] = named.union(*(before[name] for name in named))
+    return before
+
+
+def named_as_needed(path):
+    """Numbers of the notebooks that a "You need" line names: "00 to 02", "02, 06"."""
+    line = re.search(r"\*\*You need\*\* (.+)", cells_of(path)[0].source)[1]
+    names = re.match(r"notebooks? ([\d ,]|and|to)+", line)
+    spans = re.findall(r"(\d\d)(?: to (\d\d))?", names[0] if names else "")
+    numbers = [range(int(a), int(b or a) + 1) for a, b in spans]
+    return {f"{number:02d}" for span in numbers for number in span}
+
+
+def test_named_as_needed_reads_every_form(tmp_path):
+    found = []
+    for line in ("some Python, 60 s", "notebook 02, a minute", "notebooks 00 to 02, 4"):
+        text = f"# Title\n\n**You need** {line}"
+        found.append(named_as_needed(write_notebook(tmp_path / "a.ipynb", title=text)))
+    assert found == [set(), {"02"}, {"00", "01", "02"}]
+
+
+def test_readme_maps_what_the_notebooks_say_they_need():
+    drawn = {path.stem[:2]: set() for path in LESSONS}
+    for first, then in re.findall(r'n(\d\d)(?:\["[^"]+"\])? --> n(\d\d)', readme()):
+        drawn[then].add(first)
+    told = {path.stem[:2]: named_as_needed(path) for path in LESSONS}
+    assert all_before(drawn) == all_before(told)
+    labels = dict(re.findall(r'n(\d\d)\["(.+?)"\]', readme()))
+    assert labels == {p.stem[:2]: p.stem.replace("_", " ") for p in LESSONS}
+
+
+def exercises_of(path):
+    """[(text of the exercise, source of its checker)] of a notebook."""
+    cells = cells_of(path)
+    numbers = [i for i, cell in enumerate(cells) if "**1.** " in cell.source]
+    assert numbers, f"{path.name} has no exercise"
+    found = []
+    for cell in cells[numbers[0] :]:
+        if text := re.search(r"\*\*\d\.\*\* .+", cell.source):
+            found.append([text[0], ""])
+        elif "check_exercise(" in cell.source:
+            found[-1][1] += cell.source
+    return found
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
+def test_every_exercise_tells_its_time_and_has_a_checker_with_a_hint(path):
+    exercises = exercises_of(path)
+    assert len(exercises) == 3
+    cost = r"second|minute|hour|moment|no time|no training|no computing|by hand|pencil"
+    for text, checker in exercises:
+        assert re.search(cost, text, re.IGNORECASE), text
+        hint = re.search(r'"([^"]+)",?\s*\)$', checker)
+        assert hint and 20 < len(hint[1]) < 120, checker
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
+def test_every_notebook_has_its_solutions(path):
+    book = nbformat.read(path.parent / "solutions" / path.name, as_version=4)
+    code = "\n".join(cell.source for cell in book.cells if cell.cell_type == "code")
+    solved = [
+        output.text.count("exercise solved")
+        for cell in book.cells
+        for output in cell.get("outputs", [])
+        if output.get("name") == "stdout"
+    ]
+    assert 2 <= sum(solved) == code.count("check_exercise(")
+
+
+def test_teaching_lists_every_exercise():
+    text = (ROOT / "docs/teaching.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| (\d\d)\.(\d) \|", text, re.MULTILINE)
+    counted = [
+        (path.stem[:2], str(number + 1))
+        for path in LESSONS
+        for number in range(len(exercises_of(path)))
+    ]
+    assert listed == counted
+
+
+def test_citations_name_the_version_and_the_repository():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    lines = citation.splitlines()
+    assert f"version: {__version__}" in lines
+    assert f"repository-code: {course.REPOSITORY_URL}" in lines
+    assert f"version = {{{__version__}}}," in readme()
+    assert f"url     = {{{course.REPOSITORY_URL}}}" in readme()
+
+
+def test_teaching_points_to_headings_that_exist():
+    text = (ROOT / "docs/teaching.md").read_text(encoding="utf-8")
+    places = re.findall(r"(\d\d), ((?:\*[^*]+\*(?:; )?)+)", text)
+    assert len(places) > 20
+    for number, names in places:
+        (path,) = NOTEBOOKS.glob(f"{number}_*.ipynb")
+        sources = "\n".join(cell.source for cell in cells_of(path))
+        headings = "\n".join(re.findall(r"^##+ .+", sources, re.MULTILINE))
+        for name in re.findall(r"\*([^*]+)\*", names):
+            assert name in headings, f"{path.name} has no heading {name!r}"

@@ -30,6 +30,11 @@ def test_a_source_that_hurts_is_refused():
     assert verdict.sentence.startswith("Do not transfer: even noise is worse")
 
 
+def test_a_source_whose_features_are_dead_is_refused():
+    verdict = should_transfer({"dead": np.zeros((40, 4))}, LABELS, clouds(6.0, 1))
+    assert verdict.choice is None and verdict.evidence[0].high < -0.5
+
+
 def test_a_source_like_the_baseline_is_undecided():
     verdict = should_transfer({"same": clouds(1.5)}, LABELS, clouds(1.5))
     assert verdict.choice is None and verdict.evidence[0].gain == 0

@@ -110,6 +110,17 @@ def test_domains_differ_in_marker_and_keep_their_points():
     assert studio.get_marker() != photo.get_marker()
 
 
+def test_cosines_write_every_number_at_its_place():
+    tables = {"before": np.array([[1, -0.25], [0.5, np.nan]]), "after": np.eye(2)}
+    left, right, bar = plots.cosines(tables, ("class", "box")).axes
+    written = {text.get_position(): text.get_text() for text in left.texts}
+    assert written == {(0, 0): "1.00", (1, 0): "-0.25", (0, 1): "0.50", (1, 1): ""}
+    assert [tick.get_text() for tick in left.get_yticklabels()] == ["class", "box"]
+    assert (left.get_title(), right.get_title()) == ("before", "after")
+    assert left.images[0].get_clim() == right.images[0].get_clim() == (-1, 1)
+    assert bar.get_ylabel() == "cosine"
+
+
 def test_reliability_draws_bins_their_share_and_the_error():
     """Of four images, three are answered with 0.9 and two of these are right."""
     probabilities = [[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.4, 0.6]]

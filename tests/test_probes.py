@@ -53,6 +53,12 @@ def test_prototypes_by_hand():
     assert probe.predict(np.array([[2.0, 0.2], [-0.1, -4]])).tolist() == [0, 1]
 
 
+@pytest.mark.parametrize("kind", ["logistic", "svm", "knn", "prototypes"])
+def test_probe_gives_the_commonest_label_where_no_feature_varies(kind):
+    probe = probes.fit_probe((np.full((6, 3), 0.1), np.array([0, 1, 1, 1, 2, 2])), kind)
+    assert probe.predict(np.full((2, 3), 0.1)).tolist() == [1, 1]
+
+
 def test_fit_probe_names_the_kinds():
     with pytest.raises(ValueError, match="'forest', expected 'logistic'"):
         probes.fit_probe(blobs(9, 0), "forest")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import shutil
 import tarfile
 import zipfile
 
@@ -10,10 +11,12 @@ import pytest
 from loopback import loopback_fixture  # noqa: F401 (used by name)
 from PIL import Image
 
+from tl_helpers import datasets
 from tl_helpers.datasets import real
 from tl_helpers.datasets.catalogue import HELPERS, REAL, Archive
 from tl_helpers.datasets.real import blend_with_patches, load_real
 from tl_helpers.downloads import DownloadError
+from tl_helpers.mirror import mirror, verify
 
 
 def jpeg(level=100, size=(8, 8)):
@@ -157,16 +160,133 @@ def test_stanford_dogs_follows_the_official_lists(official, tmp_path):
     assert load_real("stanford_dogs", "test").images.paths[0].endswith("n01_1.jpg")
 
 
-def test_oxford_pets_follows_the_official_lists(official):
+def trimap(rows):
+    buffer = io.BytesIO()
+    Image.fromarray(np.array(rows, np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def pets(official):
+    """Two photographs to learn from and one to test on, 16 wide and 8 high."""
     stems = ["Maine_Coon_1", "Maine_Coon_2", "pug_10"]
+    rows = np.full((8, 16), 2)  # background
+    rows[2:4, 5:11], rows[4, 5:11] = 1, 3  # pet, then its border
+    unseen = np.full((8, 16), 2)
+    unseen[:, :4] = 1  # outside the centre square
     lists = {
         "annotations/trainval.txt": b"#comment\nMaine_Coon_1 1 1 1\npug_10 2 2 1\n",
         "annotations/test.txt": b"Maine_Coon_2 1 1 1\n",
+        "annotations/trimaps/._pug_10.png": b"the system's own",
     }
-    images = tar({f"images/{stem}.jpg": jpeg() for stem in stems})
+    for stem, pixels in zip(stems, (rows, rows, unseen), strict=True):
+        lists[f"annotations/trimaps/{stem}.png"] = trimap(pixels)
+    images = tar({f"images/{stem}.jpg": jpeg(size=(16, 8)) for stem in stems})
     official("oxford_pets", images, tar(lists))
+
+
+def test_oxford_pets_follows_the_official_lists(pets):
     assert load_real("oxford_pets").class_counts() == {"Maine_Coon": 1, "pug": 1}
     assert len(load_real("oxford_pets", "test")) == 1
+
+
+def test_oxford_pets_masks_are_the_pet_and_its_border_in_the_centre(pets):
+    extras = load_real("oxford_pets", "test", size_px=8).extras
+    expected = np.zeros((1, 8, 8), bool)
+    expected[0, 2:5, 1:7] = True  # 16 x 8 px lose 4 columns on either side
+    assert extras["mask"].dtype == bool
+    assert np.array_equal(extras["mask"], expected)
+    assert extras["box"].tolist() == [[1, 2, 7, 5]]
+
+
+def test_oxford_pets_masks_are_enlarged_without_new_values(pets):
+    extras = load_real("oxford_pets", "test", size_px=32).extras
+    assert extras["mask"].sum() == 16 * 3 * 6
+    assert extras["box"].tolist() == [[4, 8, 28, 20]]
+    assert extras["box"].dtype == np.float32
+
+
+def test_oxford_pets_box_is_absent_where_the_centre_shows_no_pet(pets):
+    train = load_real("oxford_pets", size_px=8)
+    assert np.isnan(train.extras["box"]).all(axis=1).tolist() == [False, True]
+    assert not train.extras["mask"][1].any()
+    assert train[1:].extras["mask"].shape == (1, 8, 8)
+
+
+def test_oxford_pets_of_a_mirror_without_trimaps_come_without_extras(pets):
+    load_real("oxford_pets")
+    shutil.rmtree(real.find("oxford_pets") / "trimaps")
+    train = load_real("oxford_pets")
+    assert len(train) == 2 and train.extras == {}
+
+
+@pytest.mark.parametrize("content", [None, b"no picture"])
+def test_oxford_pets_name_a_trimap_that_cannot_be_read(pets, content):
+    load_real("oxford_pets")
+    path = real.find("oxford_pets") / "trimaps" / "pug_10.png"
+    path.write_bytes(content) if content else path.unlink()
+    with pytest.raises(ValueError, match="Got trimap .*pug_10.png.*fill it again"):
+        load_real("oxford_pets")
+
+
+def svhn_mat(labels, seed=0):
+    """An official file with random pixels, and the pixels (32, 32, 3, n)."""
+    from scipy.io import savemat
+
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, (32, 32, 3, len(labels)), np.uint8)
+    buffer = io.BytesIO()
+    savemat(buffer, {"X": pixels, "y": np.array(labels, np.uint8)[:, None]})
+    return buffer.getvalue(), pixels
+
+
+def test_svhn_is_fetched_once_and_keeps_pixels_in_place(official):
+    (train_file, pixels), (test_file, _) = svhn_mat([1, 10, 9]), svhn_mat([5], seed=1)
+    server = official("svhn", train_file, test_file)
+    train, test = load_real("svhn"), load_real("svhn", "test")
+    assert train.images.shape == (3, 32, 32, 3) and len(test) == 1
+    assert np.array_equal(train.images[1], pixels[:, :, :, 1])
+    assert train.images.flags.c_contiguous
+    assert set(server.hits.values()) == {1} and len(server.hits) == 2
+
+
+def test_svhn_says_10_for_the_digit_0(official):
+    official("svhn", svhn_mat([1, 10, 9])[0], svhn_mat([5])[0])
+    train = load_real("svhn")
+    assert train.labels.tolist() == [1, 0, 9]
+    assert train.class_names == tuple("0123456789")
+
+
+def test_svhn_is_read_from_a_mirror(tmp_path, monkeypatch):
+    monkeypatch.setenv("TL_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("TL_OFFLINE", "1")
+    (tmp_path / "svhn").mkdir()
+    (tmp_path / "svhn" / "test_32x32.mat").write_bytes(svhn_mat([10, 2])[0])
+    assert datasets.load("svhn", "test", size_px=28).images.shape == (2, 28, 28, 3)
+    with pytest.raises(FileNotFoundError, match="without train_32x32.mat"):
+        load_real("svhn")
+
+
+def test_svhn_names_a_file_that_cannot_be_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("TL_DATA_DIR", str(tmp_path))
+    (tmp_path / "svhn").mkdir()
+    whole = svhn_mat(range(1, 11))[0]
+    for content in (whole[: len(whole) // 2], b"", b"<html>Room number?</html>"):
+        (tmp_path / "svhn" / "test_32x32.mat").write_bytes(content)
+        with pytest.raises(ValueError, match="test_32x32.mat, which cannot be read"):
+            load_real("svhn", "test")
+
+
+def test_mirror_keeps_svhn_and_the_trimaps(official, pets, tmp_path):
+    official("svhn", svhn_mat([1])[0], svhn_mat([2])[0])
+    assert mirror(tmp_path / "stick", ("svhn", "oxford_pets")) == 0
+    folder = tmp_path / "stick" / "datasets"
+    names = sorted(path.name for path in (folder / "svhn").iterdir())
+    assert names == ["test_32x32.mat", "train_32x32.mat"]
+    assert len(list((folder / "oxford_pets" / "trimaps").iterdir())) == 3
+    assert verify(tmp_path / "stick") == 0
+    (folder / "svhn" / "test_32x32.mat").write_bytes(b"x")
+    assert verify(tmp_path / "stick") == 1
 
 
 def test_mnist_m_is_made_from_the_two_official_archives(official):

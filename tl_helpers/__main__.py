@@ -41,6 +41,7 @@ def _parser():
     course.add_argument("--only", metavar="NAME", help="one notebook: 00_start_here")
     add("doctor", _doctor, "say what this machine has and what would be downloaded")
     add("badges", _badges, "stamp Colab badge and set-up cell into every notebook")
+    add("pictures", _pictures, "write each notebook's picture into docs/pictures")
     cache = add("cache", _cache, "show the size of the features cache, or empty it")
     cache.add_argument("--clear", action="store_true", help="empty it")
     mirror = add("mirror", _mirror, "fill a folder with real data for a class")
@@ -80,6 +81,13 @@ def _badges(_):
 
     for path in course.stamp_badges():
         print(f"stamped {path}")
+
+
+def _pictures(_):
+    from tl_helpers import course
+
+    for path in course.write_pictures():
+        print(f"wrote {path}")
 
 
 def _cache(chosen):

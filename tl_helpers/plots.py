@@ -306,6 +306,32 @@ def confusion_matrix(counts, class_names, axis=None):
     return axis
 
 
+def cosines(tables, names):
+    """Draw how far each two directions agree: blue together, red apart.
+
+    Args:
+        tables: {title: float (n, n)} of cosines in [-1, 1]; NaN stays blank.
+        names: n strings, what the directions belong to.
+
+    Returns:
+        matplotlib Figure.
+    """
+    width_in = 0.8 + 3.2 * len(tables)
+    figure, axes = plt.subplots(1, len(tables), figsize=(width_in, 3), squeeze=False)
+    for axis, (title, table) in zip(axes[0], tables.items(), strict=True):
+        picture = axis.imshow(table, vmin=-1, vmax=1, cmap="RdBu")
+        for (row, column), value in np.ndenumerate(table):
+            text = "" if np.isnan(value) else f"{value:.2f}"
+            colour = "white" if abs(value) > 0.6 else "black"
+            axis.text(column, row, text, ha="center", va="center", color=colour)
+        axis.set_xticks(range(len(names)), names)
+        axis.set_yticks(range(len(names)), names)
+        axis.grid(visible=False)
+        axis.set_title(title)
+    figure.colorbar(picture, ax=axes, label="cosine")
+    return figure
+
+
 def reliability(calibration, axis=None):
     """Draw how often a model is right against how sure it is, with a diagonal.
 

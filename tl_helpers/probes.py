@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
@@ -10,9 +11,10 @@ from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.svm import LinearSVC
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 MAX_FOLDS = 4
+THREAD_POOLS = ThreadpoolController()  # to look for them takes longer than a small fit
 
 
 def fit_probe(train, kind="logistic", seed=0):
@@ -27,7 +29,8 @@ def fit_probe(train, kind="logistic", seed=0):
         seed: int, decides the folds.
 
     Returns:
-        a fitted scikit-learn estimator with `predict` and `score(values, labels)`.
+        a fitted scikit-learn estimator with `predict` and `score(values, labels)`. If
+        no feature varies, it gives every row the commonest label.
 
     Raises:
         ValueError: unknown kind, fewer than two classes, or values that are not
@@ -35,6 +38,8 @@ def fit_probe(train, kind="logistic", seed=0):
     """
     values, labels = train
     check_training_set(values, labels)
+    if not np.ptp(values, axis=0).any():  # a network whose ReLUs are all dead
+        return DummyClassifier().fit(values, labels)
     estimator, settings = _candidates(kind, seed, len(labels))
     num_folds = min(MAX_FOLDS, np.bincount(labels)[np.unique(labels)].min())
     if not settings or num_folds < 2:
@@ -56,8 +61,16 @@ def probe_accuracy(train, test, kind="logistic", seed=0):
         float in [0, 1].
     """
     probe = fit_probe(train, kind, seed)
-    with threadpool_limits(1):  # as in fitting
+    with one_thread():
         return float(probe.score(*test))
+
+
+def one_thread():
+    """Return a context in which BLAS and OpenMP use one thread.
+
+    For small matrices, where several threads only wait for each other.
+    """
+    return THREAD_POOLS.limit(limits=1)
 
 
 def linear_head(num_features, num_classes):
@@ -132,7 +145,7 @@ def _fit_quietly(estimator, values, labels):
     with (
         warnings.catch_warnings(),
         np.errstate(invalid="ignore", divide="ignore"),
-        threadpool_limits(1),  # small matrices: more threads only wait for each other
+        one_thread(),
     ):
         warnings.simplefilter("ignore", ConvergenceWarning)
         # features that never vary, such as those of dead ReLUs, decide nothing

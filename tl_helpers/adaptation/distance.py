@@ -17,6 +17,7 @@ from tl_helpers.adaptation.inputs import (
     draw_rows,
     in_one_unit,
 )
+from tl_helpers.probes import one_thread
 
 MAX_ROWS = 2000  # of each domain: the kernel matrix then takes 128 MB
 MAX_FOLDS = 5
@@ -97,7 +98,7 @@ def proxy_a_distance(source, target, seed=0):
     is_target = np.repeat([0, 1], size)
     folds = StratifiedKFold(min(MAX_FOLDS, size), shuffle=True, random_state=seed)
     classifier = LogisticRegression(C=STRENGTH, max_iter=MAX_STEPS)
-    with warnings.catch_warnings(), threadpool_limits(1):
+    with warnings.catch_warnings(), one_thread():
         warnings.simplefilter("ignore", ConvergenceWarning)
         answers = cross_val_predict(classifier, rows, is_target, cv=folds)
     error = float((answers != is_target).mean())

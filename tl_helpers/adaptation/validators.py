@@ -7,7 +7,6 @@ from scipy.special import log_softmax, softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
-from threadpoolctl import threadpool_limits
 
 from tl_helpers.adaptation.inputs import (
     check_domains,
@@ -15,6 +14,7 @@ from tl_helpers.adaptation.inputs import (
     check_labels,
     in_one_unit,
 )
+from tl_helpers.probes import one_thread
 
 MAX_FOLDS = 4
 MAX_STEPS = 300  # of the logistic regression in dev
@@ -179,7 +179,7 @@ def _density_ratio(train_values, target_values, values, seed):
         scoring="neg_log_loss",
         cv=folds,
     )
-    with warnings.catch_warnings(), threadpool_limits(1):
+    with warnings.catch_warnings(), one_thread():
         warnings.simplefilter("ignore", ConvergenceWarning)
         search.fit(in_one_unit(rows, rows), is_target)
     log_odds = search.decision_function(in_one_unit(values, rows))

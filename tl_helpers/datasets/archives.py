@@ -24,6 +24,13 @@ def lay_out_mnist(archives, target):
     shutil.copyfile(archives[0], target)
 
 
+def lay_out_svhn(archives, target):
+    """Keep the two .mat files as they are."""
+    target.mkdir()
+    for path in archives:
+        shutil.copyfile(path, target / path.name)
+
+
 def lay_out_cifar10(archives, target):
     """Turn the binary version (no pickle inside) into PNG files in its order."""
     with _unpacked(archives[0], target) as folder:
@@ -89,7 +96,10 @@ def lay_out_stanford_dogs(archives, target):
 
 
 def lay_out_oxford_pets(archives, target):
-    """Sort the breeds into the official trainval (here: train) and test lists."""
+    """Sort the breeds into the official trainval (here: train) and test lists.
+
+    The trimaps of both go into one folder, since their names differ.
+    """
     images, annotations = archives
     parts = {"train": "trainval.txt", "test": "test.txt"}
     with _unpacked(images, target) as folder, _unpacked(annotations, target) as tables:
@@ -101,6 +111,8 @@ def lay_out_oxford_pets(archives, target):
                 breed = stem.rsplit("_", 1)[0]
                 source = folder / "images" / f"{stem}.jpg"
                 _move(source, target / part / breed / source.name)
+                trimap = tables / "annotations" / "trimaps" / f"{stem}.png"
+                _move(trimap, target / "trimaps" / trimap.name)
 
 
 def lay_out_bsds500(archives, target):

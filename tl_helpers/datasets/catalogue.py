@@ -88,6 +88,34 @@ REAL = {
         size_px=28,
         needs=("mnist", "bsds500"),
     ),
+    "svhn": RealSet(
+        Provenance(
+            "svhn",
+            "http://ufldl.stanford.edu/housenumbers",
+            "non-commercial use only",
+            "Netzer, Wang, Coates, Bissacco, Wu, Ng: Reading digits in natural images "
+            "with unsupervised feature learning, NIPS workshop 2011",
+            "73,257 + 26,032 digits cut from photographs of house numbers, 32x32, "
+            "246 MB",
+        ),
+        parts=("train", "test"),
+        size_px=32,
+        archives=(
+            Archive(
+                "http://ufldl.stanford.edu/housenumbers/train_32x32.mat",
+                "sha256:"
+                "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8",
+                "tensorflow_datasets url_checksums/svhn_cropped.txt",
+            ),
+            Archive(
+                "http://ufldl.stanford.edu/housenumbers/test_32x32.mat",
+                "sha256:"
+                "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b",
+                "tensorflow_datasets url_checksums/svhn_cropped.txt",
+            ),
+        ),
+        lay_out=archives.lay_out_svhn,
+    ),
     "cifar10": RealSet(
         Provenance(
             "cifar10",
@@ -209,7 +237,7 @@ REAL = {
             "https://www.robots.ox.ac.uk/~vgg/data/pets",
             "CC BY-SA 4.0",
             "Parkhi, Vedaldi, Zisserman, Jawahar: Cats and dogs, CVPR 2012",
-            "3,680 + 3,669 photographs, 37 breeds, 811 MB",
+            "3,680 + 3,669 photographs with masks, 37 breeds, 811 MB",
         ),
         parts=("train", "test"),
         archives=(

@@ -1,0 +1,68 @@
+"""What many small exams cost: all of them at once beside one after the other."""
+
+import numpy as np
+from rows import Row, interleave, median_ratio
+
+NUM_ROUNDS = 11
+EPISODES, WAYS, SHOTS, QUERIES, WIDTH = 200, 5, 5, 15, 192
+
+
+def measure_episodes():
+    """Compare `fewshot.ridge` with loops over the episodes, of two kinds."""
+    from tl_helpers import fewshot
+
+    support, query = _exams()
+    ours, fitted, solved = (
+        lambda: fewshot.ridge(support, query),
+        lambda: np.stack([_fit(*exam) for exam in zip(support, query, strict=True)]),
+        lambda: np.stack([_solve(*exam) for exam in zip(support, query, strict=True)]),
+    )
+    equal = min(float(np.mean(ours() == other())) for other in (fitted, solved))
+    tasks = {"RidgeClassifier, s": fitted, "solve, s": solved, "ridge, s": ours}
+    seconds = interleave(tasks, NUM_ROUNDS)
+    raw = {"episodes": EPISODES, "share of equal answers": equal, **seconds}
+    name = f"s: {EPISODES} 5-way 5-shot exams, {{}} / fewshot.ridge"
+    return [
+        Row(
+            name.format("RidgeClassifier in a loop"),
+            median_ratio(seconds["RidgeClassifier, s"], seconds["ridge, s"]),
+            20,
+            raw=raw,
+        ),
+        Row(
+            name.format("numpy.linalg.solve in a loop"),
+            median_ratio(seconds["solve, s"], seconds["ridge, s"]),
+            None,
+        ),
+    ]
+
+
+def _exams():
+    """Support and query of overlapping classes, float32."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(EPISODES, WAYS, 1, WIDTH)) / 3
+    return tuple(
+        (centres + rng.normal(size=(EPISODES, WAYS, k, WIDTH))).astype("float32")
+        for k in (SHOTS, QUERIES)
+    )
+
+
+def _fit(support, query):
+    """Answer one exam as a user of scikit-learn would, with the same penalty."""
+    from sklearn.linear_model import RidgeClassifier
+
+    shots, labels = support.reshape(-1, WIDTH), np.repeat(np.arange(WAYS), SHOTS)
+    strength = ((shots - shots.mean(0)) ** 2).sum(1).mean()
+    model = RidgeClassifier(strength).fit(shots, labels)
+    return model.predict(query.reshape(-1, WIDTH)).reshape(WAYS, QUERIES)
+
+
+def _solve(support, query):
+    """Answer one exam by its normal equations."""
+    shots = support.reshape(-1, WIDTH)
+    mean, targets = shots.mean(0), np.repeat(np.eye(WAYS, dtype="float32"), SHOTS, 0)
+    shots = shots - mean
+    strength = (shots**2).sum(1).mean()
+    kernel = shots @ shots.T + strength * np.eye(len(shots), dtype="float32")
+    weights = shots.T @ np.linalg.solve(kernel, targets)
+    return ((query - mean) @ weights).argmax(-1)
