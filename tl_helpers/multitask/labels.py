@@ -8,8 +8,8 @@ def axis_angles(quaternions):
 
     The whole pose is no label for all shapes: a cylinder may turn about its axis, a
     cube has 24 equal poses. This angle is the part of it that is the same for all of
-    them, because no solid leans by more than 30 degrees. Only a sphere has none: set
-    its rows to NaN, which is an absent label.
+    them, because no solid leans by more than 30 degrees, or 41 to the camera's eye.
+    Only a sphere has none: set its rows to NaN, which is an absent label.
 
     Args:
         quaternions: float (n, 4), unit (w, x, y, z), from the shape's axes to the
