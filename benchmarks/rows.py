@@ -67,8 +67,12 @@ def time_s(task):
 
 
 def median_ratio(slow_s, fast_s):
-    """Return how many times faster the second is, from the medians of both."""
-    return statistics.median(slow_s) / statistics.median(fast_s)
+    """Return how many times faster the second is, the median over the rounds.
+
+    A machine that changes its pace between rounds changes both sides of most of them.
+    """
+    pairs = zip(slow_s, fast_s, strict=True)
+    return statistics.median(slow / fast for slow, fast in pairs)
 
 
 def describe_machine():

@@ -47,6 +47,10 @@ def test_median_ratio_ignores_one_slow_round():
     assert rows.median_ratio([6, 6, 100], [2, 2, 50]) == 3
 
 
+def test_median_ratio_ignores_a_machine_that_changes_its_pace():
+    assert rows.median_ratio([1, 2, 2, 2, 1], [1, 2, 1, 2, 2]) == 1
+
+
 def test_format_table_shouts_where_a_goal_is_missed():
     good, bad = rows.Row("good", 2, 1), rows.Row("bad", 2, 1, "at most")
     _, first, second = rows.format_table([good, bad]).splitlines()

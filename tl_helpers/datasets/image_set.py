@@ -1,6 +1,7 @@
 """`ImageSet`: labelled images, split by index, turned into batches on demand."""
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -88,7 +89,9 @@ class ImageSet:
         digest = hashlib.sha256(self.labels.tobytes())
         if isinstance(self.images, np.ndarray):
             digest.update(repr(self.images.shape).encode())
-            digest.update(np.ascontiguousarray(self.images))
+            with ThreadPoolExecutor() as pool:  # hashing lets go of Python's lock
+                for part in pool.map(_sha256, np.array_split(self.images, 8)):
+                    digest.update(part)
         else:
             digest.update(self.images.fingerprint().encode())
         return digest.hexdigest()
@@ -262,6 +265,10 @@ def _class_name(labelled, label):
     """Name of a class; Features know only its number."""
     names = getattr(labelled, "class_names", None)
     return names[label] if names else int(label)
+
+
+def _sha256(array):
+    return hashlib.sha256(np.ascontiguousarray(array)).digest()
 
 
 def _read_only(array):
