@@ -22,7 +22,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from keras import layers
-from runs import all_kept, kept
+from runs import all_kept, kept, points
 
 from tl_helpers import backbones, datasets, evaluation, features, fewshot
 
@@ -240,9 +240,7 @@ def row(name, cells):
 
 def gain(ours, theirs):
     """Format a paired difference in points with its 95% interval."""
-    spread = evaluation.compare_paired(np.ravel(ours), np.ravel(theirs))
-    low, high = 100 * spread.low, 100 * spread.high
-    return f"{100 * spread.mean:+.1f} ({low:+.1f} to {high:+.1f})"
+    return points(evaluation.compare_paired(np.ravel(ours), np.ravel(theirs)))
 
 
 def runs_of(part):

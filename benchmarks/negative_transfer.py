@@ -17,7 +17,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from keras import layers
-from runs import all_kept, kept
+from runs import all_kept, kept, points
 from scipy.stats import spearmanr
 
 from tl_helpers import backbones, datasets, evaluation, features
@@ -142,8 +142,7 @@ def gap_cell(own, way, source):
         return ""
     gap = transfer_gap([x[way][source] for x in own], [x["from scratch"] for x in own])
     mark = " **(-)**" if gap.high < 0 else ""
-    mean, low, high = (100 * x for x in (gap.mean, gap.low, gap.high))
-    return f"{mean:+.1f} ({low:+.1f} to {high:+.1f}){mark}"
+    return points(gap) + mark
 
 
 def forecast_table():

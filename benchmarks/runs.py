@@ -36,6 +36,12 @@ def all_kept(folder):
     return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
 
 
+def points(spread):
+    """Return '+3.1 (+1.2 to +5.0)': a difference in points with its 95% interval."""
+    mean, low, high = (100 * x for x in (spread.mean, spread.low, spread.high))
+    return f"{mean:+.1f} ({low:+.1f} to {high:+.1f})"
+
+
 def file_name(name):
     """Return a name for files: letters, digits and underscores."""
     return re.sub(r"\W+", "_", name.replace("'", "")).strip("_")

@@ -48,6 +48,13 @@ def each_episode(support, query):
         yield shots - shots.mean(0), labels, rows - shots.mean(0)
 
 
+def beside(answers, support, query):
+    """Answers of every episode, flat, and what `each_episode` gives."""
+    exams = each_episode(support, query)
+    for mine, exam in zip(answers, exams, strict=True):
+        yield mine.ravel(), *exam
+
+
 def mean_square(rows):
     return (rows**2).sum(1).mean()
 
@@ -97,10 +104,8 @@ def test_prototypes_equal_a_loop():
 
 def test_nearest_neighbour_equals_scikit_learn():
     support, query = drawn_features()
-    answers = fewshot.nearest_neighbour(support, query).reshape(4, -1)
-    for mine, (shots, labels, rows) in zip(
-        answers, each_episode(support, query), strict=True
-    ):
+    answers = fewshot.nearest_neighbour(support, query)
+    for mine, shots, labels, rows in beside(answers, support, query):
         theirs = KNeighborsClassifier(1).fit(shots, labels).predict(rows)
         assert np.array_equal(mine, theirs)
 
@@ -108,10 +113,8 @@ def test_nearest_neighbour_equals_scikit_learn():
 @shapes_and_strengths
 def test_ridge_equals_a_loop_and_scikit_learn(width, strength):
     support, query = drawn_features(width=width, queries=40)
-    answers = fewshot.ridge(support, query, strength).reshape(4, -1)
-    for mine, (shots, labels, rows) in zip(
-        answers, each_episode(support, query), strict=True
-    ):
+    answers = fewshot.ridge(support, query, strength)
+    for mine, shots, labels, rows in beside(answers, support, query):
         alpha, targets = strength * mean_square(shots), np.eye(3)[labels]
         normal = shots.T @ shots + alpha * np.eye(width)
         scores = rows @ np.linalg.solve(normal, shots.T @ (targets - 1 / 3))
@@ -123,10 +126,8 @@ def test_ridge_equals_a_loop_and_scikit_learn(width, strength):
 @shapes_and_strengths
 def test_logistic_equals_scikit_learn(width, strength):
     support, query = drawn_features(width=width, queries=40)
-    answers = fewshot.logistic(support, query, strength).reshape(4, -1)
-    for mine, (shots, labels, rows) in zip(
-        answers, each_episode(support, query), strict=True
-    ):
+    answers = fewshot.logistic(support, query, strength)
+    for mine, shots, labels, rows in beside(answers, support, query):
         inverse = 1 / (strength * mean_square(shots))
         model = LogisticRegression(
             C=inverse, fit_intercept=False, tol=1e-9, max_iter=9999
@@ -151,12 +152,10 @@ def straight(shots, labels, num_steps, rate=2.0):
 @pytest.mark.parametrize("num_steps", [1, 2, 30])
 def test_fine_tuned_head_equals_a_loop_over_weights(num_steps):
     support, query = drawn_features(shots=6, queries=200)
-    answers = fewshot.fine_tuned_head(support, query, num_steps).reshape(4, -1)
+    answers = fewshot.fine_tuned_head(support, query, num_steps)
     before = fewshot.prototypes(support, query).reshape(4, -1)
     assert not np.array_equal(answers, before)
-    for mine, (shots, labels, rows) in zip(
-        answers, each_episode(support, query), strict=True
-    ):
+    for mine, shots, labels, rows in beside(answers, support, query):
         unit = np.sqrt(mean_square(shots))
         weights, biases, _ = straight(shots / unit, labels, num_steps)
         theirs = rows / unit @ weights + biases
@@ -173,10 +172,8 @@ def test_fine_tuned_head_never_climbs_at_its_rate(seed, distance, width):
 
 def test_fine_tuned_head_ends_as_logistic_regression_without_penalty():
     support, query = drawn_features(shots=40, queries=100, width=2)
-    answers = fewshot.fine_tuned_head(support, query, num_steps=3000).reshape(4, -1)
-    for mine, (shots, labels, rows) in zip(
-        answers, each_episode(support, query), strict=True
-    ):
+    answers = fewshot.fine_tuned_head(support, query, num_steps=3000)
+    for mine, shots, labels, rows in beside(answers, support, query):
         model = LogisticRegression(C=np.inf, tol=1e-9, max_iter=9999)
         assert np.array_equal(mine, model.fit(shots, labels).predict(rows))
 

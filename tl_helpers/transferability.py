@@ -3,15 +3,14 @@
 from typing import NamedTuple
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
-from tl_helpers.probes import check_training_set
+from tl_helpers.probes import THREAD_POOLS, check_training_set
 
 MAX_STEPS, TOLERANCE = 11, 1e-3  # of the iteration, as published with LogME
 FLOOR = 1e-5  # likewise: keeps alpha and beta finite where a fit is perfect
 TINY = 1e-100  # stands for alpha / beta = 0, where no feature says anything
 # matrices this small decompose faster on one thread than on several that wait
-ONE_THREAD = ThreadpoolController().wrap(limits=1, user_api="blas")
+ONE_THREAD = THREAD_POOLS.wrap(limits=1, user_api="blas")
 
 
 class Rank(NamedTuple):

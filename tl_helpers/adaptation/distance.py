@@ -8,7 +8,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import euclidean_distances
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from threadpoolctl import threadpool_limits
 
 from tl_helpers.adaptation.inputs import (
     check_domains,
@@ -17,7 +16,7 @@ from tl_helpers.adaptation.inputs import (
     draw_rows,
     in_one_unit,
 )
-from tl_helpers.probes import one_thread
+from tl_helpers.probes import THREAD_POOLS, one_thread
 
 MAX_ROWS = 2000  # of each domain: the kernel matrix then takes 128 MB
 MAX_FOLDS = 5
@@ -147,7 +146,7 @@ def mmd_test(source, target, num_permutations=200, seed=0):
     is_source = np.repeat([1.0, 0.0], [len(source), len(target)])
     # the first column is the split that was observed
     splits = [is_source, *(rng.permutation(is_source) for _ in range(num_permutations))]
-    with threadpool_limits(2):
+    with THREAD_POOLS.limit(limits=2):
         kernel = _kernel(np.concatenate([source, target]))
         statistics = _unbiased_mmd(kernel, np.stack(splits, axis=1))
     is_as_far = statistics >= statistics[0] - ROUNDING
