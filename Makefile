@@ -27,7 +27,7 @@ course: set-up  ## run the whole course, write build/course/index.html
 	$(HERE) -m tl_helpers course
 
 bench: set-up  ## ratio table, build/bench.json
-	$(HERE) benchmarks/run.py
+	$(HERE) benchmarks/ratios/run.py
 
 lint: set-up
 	$(HERE) -m ruff check

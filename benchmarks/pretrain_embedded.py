@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from tl_helpers.embedded import build_network
+from tl_helpers.backbones.embedded import build_network
 from tl_helpers.saving import load_model
 
 DATA_DIR = Path(__file__).resolve().parent.parent / "data"

@@ -12,6 +12,7 @@ from tl_helpers import profiles
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+SETTINGS = ("TL_PROFILE", "TL_DATASET", "TL_BACKBONE", "TL_OFFLINE", "TL_STRICT")
 OPT_IN = {"slow": "takes a minute or more", "network": "downloads"}
 
 
@@ -34,7 +35,7 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture(autouse=True)
 def _own_world(request, monkeypatch, tmp_path):
     """Let no test see the user's settings, nor fill the user's cache."""
-    for name in ("TL_PROFILE", "TL_DATASET", "TL_BACKBONE", "TL_OFFLINE"):
+    for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
     if not request.node.get_closest_marker("realdata"):
         monkeypatch.delenv("TL_DATA_DIR", raising=False)

@@ -7,9 +7,9 @@ from keras import layers, ops
 from tiny import moved, tiny_backbone, tiny_images, values_of
 
 from tl_helpers import saving
-from tl_helpers.adaptation import batch_norm
-from tl_helpers.adaptation.batch_norm import adapt_batch_norm
 from tl_helpers.datasets import ImageSet
+from tl_helpers.domains import batch_norm
+from tl_helpers.domains.batch_norm import adapt_batch_norm
 from tl_helpers.finetuning import classifier
 
 

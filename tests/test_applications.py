@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from tl_helpers import applications, backbones
+from tl_helpers import backbones
+from tl_helpers.backbones import applications
 from tl_helpers.saving import load_model, save_model
 
 MAX_PARAMETERS = 60e6  # larger ones take minutes to write: marker `slow`

@@ -11,9 +11,9 @@ import pytest
 from tl_helpers import fewshot, profiles
 
 SCRIPTS = profiles.data_dir().parent / "benchmarks"
-if not (SCRIPTS / "run.py").exists():
-    pytest.skip("needs a clone: benchmarks/run.py", allow_module_level=True)
-sys.path.insert(0, str(SCRIPTS))
+if not SCRIPTS.exists():
+    pytest.skip("needs a clone: benchmarks/", allow_module_level=True)
+sys.path[:0] = [str(SCRIPTS / "ratios"), str(SCRIPTS / "studies")]
 rows = importlib.import_module("rows")
 run = importlib.import_module("run")
 runs = importlib.import_module("runs")

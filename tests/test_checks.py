@@ -11,7 +11,16 @@ def test_check_prints_a_true_claim_with_a_tick(condition, capsys):
 
 
 @pytest.mark.parametrize("condition", [False, np.bool_(False)])
-def test_check_raises_with_the_claim_when_it_is_false(condition, capsys):
+def test_check_says_that_a_claim_fell_and_goes_on(condition, capsys):
+    check(condition, "one is more than two")
+    printed = capsys.readouterr().out
+    assert "✗ no longer true here: one is more than two" in printed
+    assert TICK not in printed
+
+
+@pytest.mark.parametrize("condition", [False, np.bool_(False)])
+def test_check_stops_a_strict_run(condition, capsys, monkeypatch):
+    monkeypatch.setenv("TL_STRICT", "1")
     with pytest.raises(AssertionError, match="one is more than two"):
         check(condition, "one is more than two")
     assert capsys.readouterr().out == ""

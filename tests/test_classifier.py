@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from tiny import moved, tiny_backbone, tiny_images, values_of
 
-from tl_helpers import applications, backbones, hub, probes
+from tl_helpers import backbones, probes
+from tl_helpers.backbones import applications, hub
 from tl_helpers.finetuning import (
     classifier,
     freeze,

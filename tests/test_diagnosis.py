@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tl_helpers.adaptation.diagnosis import diagnose
+from tl_helpers.domains.diagnosis import diagnose
 
 
 def answers(counts):

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tl_helpers.adaptation import distance
-from tl_helpers.adaptation.distance import class_shift, mmd_test, proxy_a_distance
+from tl_helpers.domains import distance
+from tl_helpers.domains.class_shift import class_shift
+from tl_helpers.domains.distance import mmd_test, proxy_a_distance
 
 WIDTHS = (0.25, 0.5, 1, 2, 4)
 seeds = st.integers(0, 10_000)

@@ -1,6 +1,7 @@
 import pytest
 
-from tl_helpers import doctor, profiles
+from tl_helpers import profiles
+from tl_helpers.tools import doctor
 
 
 @pytest.fixture

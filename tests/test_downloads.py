@@ -14,7 +14,8 @@ import pytest
 from loopback import loopback_fixture  # noqa: F401 (used by name)
 
 from tl_helpers import downloads
-from tl_helpers.downloads import DownloadError, extract, fetch, whole_or_nothing
+from tl_helpers.downloads import DownloadError, extract, fetch
+from tl_helpers.storage import whole_or_nothing
 
 BODY = bytes(range(256)) * 64
 ROOT = Path(__file__).resolve().parent.parent

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tl_helpers import profiles
-from tl_helpers.embedded import BLOCKS, build_network
+from tl_helpers.backbones.embedded import BLOCKS, build_network
 
 
 @pytest.fixture(scope="module")

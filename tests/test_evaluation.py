@@ -1,7 +1,5 @@
 """Metrics against numbers worked out by hand, SciPy and scikit-learn."""
 
-from math import comb
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,8 +8,7 @@ from scipy import stats
 from scipy.special import softmax
 from sklearn import metrics
 
-from tl_helpers import evaluation, plots
-from tl_helpers.evaluation import comparison
+from tl_helpers import evaluation
 
 SEEDS = st.integers(0, 10_000)
 
@@ -23,11 +20,6 @@ def random_case(seed, num_images=40, num_classes=3):
     logits = rng.normal(0, 2, (num_images, num_classes))
     logits[np.arange(num_images), labels] += rng.normal()
     return logits, labels
-
-
-@pytest.fixture
-def few_resamples(monkeypatch):
-    monkeypatch.setattr(comparison, "NUM_BATCHES", 1)
 
 
 def coverage(draw_interval, truth, repetitions=400):
@@ -60,8 +52,104 @@ def test_summarise_refuses_nothing():
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=8))
 def test_compare_paired_ignores_what_both_share(scores):
     shifted = evaluation.compare_paired(np.array(scores) + 0.25, scores)
-    assert shifted.mean == pytest.approx(0.25)
-    assert shifted.deviation == pytest.approx(0, abs=1e-9)
+    ends = shifted.mean, shifted.low, shifted.high
+    assert ends == pytest.approx((0.25,) * 3, abs=1e-9)
+
+
+@given(st.integers(2, 8), SEEDS)
+def test_compare_paired_is_scipys_paired_t(num_seeds, seed):
+    ours, theirs = np.random.default_rng(seed).normal(size=(2, num_seeds))
+    difference = evaluation.compare_paired(ours, theirs)
+    low, high = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
+    assert (difference.low, difference.high) == pytest.approx((low, high))
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_compare_paired_refuses_what_is_no_number(broken):
+    with pytest.raises(ValueError, match="1 of them finite"):
+        evaluation.compare_paired([0.5, broken], [0.25, 0.25])
+
+
+@pytest.mark.parametrize(
+    ("values", "points", "verdict", "sentence"),
+    [
+        (
+            (0.031, 0.012, 0.05),
+            "+3.1 points (+1.2 to +5.0)",
+            "better",
+            "better by 3.1 points, 95% interval 1.2 to 5.0",
+        ),
+        (
+            (-0.031, -0.05, -0.012),
+            "-3.1 points (-5.0 to -1.2)",
+            "worse",
+            "worse by 3.1 points, 95% interval 1.2 to 5.0",
+        ),
+        (
+            (0.037, -0.0001, 0.075),
+            "+3.7 points (-0.0 to +7.5)",
+            "undecided",
+            "no difference to be seen: +3.7 points, 95% interval 0.0 to 7.5",
+        ),
+        (
+            (1e-17, 1e-17, 1e-17),
+            "+0.0 points (+0.0 to +0.0)",
+            "undecided",
+            "no difference to be seen: +0.0 points, 95% interval 0.0 to 0.0",
+        ),
+    ],
+)
+def test_difference_prints_points_and_says_its_sentence(
+    values, points, verdict, sentence
+):
+    difference = evaluation.Difference(*values, num_seeds=3)
+    assert (str(difference), difference.verdict) == (points, verdict)
+    assert difference.sentence == sentence
+
+
+def test_difference_of_one_seed_claims_nothing():
+    difference = evaluation.compare_paired([0.75], [0.5])
+    assert str(difference) == "+25.0 points (one seed)"
+    assert difference.verdict == "undecided"
+    assert difference.sentence.startswith("+25.0 points in a single run")
+
+
+def test_score_table_prints_methods_and_settings():
+    table = evaluation.ScoreTable((0, 1))
+    table["a"] = {5: [0.5, 0.7], 20: [1, 1]}
+    table["long"] = {5: (0, 0), 20: np.array([0.25, 0.25])}
+    assert str(table).splitlines() == [
+        "                 5            20",
+        "a    60.0 ± 14.1 % 100.0 ± 0.0 %",
+        "long   0.0 ± 0.0 %  25.0 ± 0.0 %",
+    ]
+    assert str(evaluation.ScoreTable(2, {"one": [0.5, 0.5]})) == "one 50.0 ± 0.0 %"
+    assert str(evaluation.ScoreTable(2)) == ""
+
+
+def test_score_table_compares_rows_seed_by_seed():
+    rows = {"a": [0.5, 0.7], "b": [0.25, 0.5], "c": [0, 0]}
+    table = evaluation.ScoreTable(2, rows)
+    wanted = evaluation.compare_paired([0.5, 0.7], [0.25, 0.5])
+    assert table.compare("a", "b") == wanted
+    assert list(table.gains(over="b")) == ["a", "c"]
+    assert table.gains("b", ["a"]) == {"a": wanted}
+    assert list(table.only("c", "a")) == ["c", "a"]
+
+
+def test_score_table_compares_at_one_setting_or_all():
+    table = evaluation.ScoreTable(2, {"a": {5: [1, 1]}, "b": {5: [0.5, 0.25]}})
+    wanted = evaluation.compare_paired([1, 1], [0.5, 0.25])
+    assert table.compare("a", "b", at=5) == wanted
+    assert table.compare("a", "b") == {5: wanted}
+
+
+@pytest.mark.parametrize("row", [[0.5], {"x": [0.5, 0.5], "y": [0.5, 0.5, 0.5]}])
+def test_score_table_refuses_other_seeds(row):
+    table = evaluation.ScoreTable(2)
+    with pytest.raises(ValueError, match="expected 2, one for each seed"):
+        table["method"] = row
+    assert not table
 
 
 def test_compare_paired_refuses_unequal_lengths():
@@ -93,41 +181,15 @@ def test_confusion_counts_every_answer_once(pairs):
     assert right == pytest.approx(evaluation.accuracy(predictions, labels))
 
 
-def test_format_table_aligns_methods_and_settings():
-    scores = {"a": {5: [0.5, 0.7], 20: [1, 1]}, "long": {5: [0, 0], 20: [0.25, 0.25]}}
-    assert evaluation.format_table(scores).splitlines() == [
-        "                 5            20",
-        "a    60.0 ± 14.1 % 100.0 ± 0.0 %",
-        "long   0.0 ± 0.0 %  25.0 ± 0.0 %",
-    ]
+@pytest.mark.parametrize("wrong", [-1, 3])
+def test_confusion_refuses_classes_out_of_range(wrong):
+    with pytest.raises(ValueError, match="expected 0 to 2"):
+        evaluation.confusion([0, wrong], [0, 1], 3)
 
 
-@pytest.mark.parametrize(
-    ("values", "sentence"),
-    [
-        ((0.031, 0.012, 0.05), "better by 3.1 points, 95% interval 1.2 to 5.0"),
-        ((-0.031, -0.05, -0.012), "worse by 3.1 points, 95% interval 1.2 to 5.0"),
-        (
-            (0.004, -0.012, 0.02),
-            "no difference to be seen: +0.4 points, 95% interval -1.2 to 2.0",
-        ),
-        ((0, 0, 0), "no difference to be seen: +0.0 points, 95% interval 0.0 to 0.0"),
-        (
-            (-1e-17, -1e-17, -1e-17),
-            "no difference to be seen: +0.0 points, 95% interval 0.0 to 0.0",
-        ),
-    ],
-)
-def test_differences_print_as_a_sentence(values, sentence):
-    assert str(evaluation.Difference(*values, num_seeds=3, num_images=9)) == sentence
-    mean, low, high = values
-    assert evaluation.Spread(mean, 0.1, low, high, 3).describe() == sentence
-
-
-def test_describe_claims_nothing_from_one_seed():
-    sentence = evaluation.compare_paired([0.75], [0.5]).describe()
-    assert sentence.startswith("+25.0 points in a single run")
-    assert "better" not in sentence
+def test_confusion_refuses_unequal_lengths():
+    with pytest.raises(ValueError, match="expected the same"):
+        evaluation.confusion([0, 1], [0], 3)
 
 
 def test_bootstrap_interval_is_the_percentiles_of_resampled_means():
@@ -176,123 +238,6 @@ def test_binomial_interval_covers_the_accuracy():
         return evaluation.binomial_interval(rng.binomial(50, 0.8), 50)
 
     assert 0.92 <= coverage(wilson, 0.8) <= 0.98
-
-
-@pytest.mark.parametrize("num_seeds", [1, 3, 5])
-def test_compare_on_images_covers_the_difference(few_resamples, num_seeds):
-    """The method is right where the baseline is, or on 10% of the images more."""
-
-    def interval(rng):
-        seed = rng.normal(0, 0.03, (num_seeds, 1)) * (num_seeds > 1)
-        level = rng.random(200)  # how hard an image is, shared by all
-        noise = rng.normal(0, 0.1, (2, num_seeds, 200))
-        difference = evaluation.compare_on_images(
-            level + noise[0] < 0.7 + seed, level + noise[1] < 0.6
-        )
-        return difference.low, difference.high
-
-    assert 0.90 <= coverage(interval, 0.1) <= 0.995
-
-
-def test_compare_on_images_of_one_seed_draws_the_images():
-    """60 images gained, 40 lost of 1000: deviation of the mean sqrt(.1 - .02²)/√n."""
-    right = np.arange(1000) < 60
-    baseline = np.arange(1000) >= 960
-    difference = evaluation.compare_on_images(right, baseline)
-    half = 1.96 * np.sqrt((0.1 - 0.02**2) / 1000)
-    assert difference.mean == pytest.approx(0.02)
-    assert difference.low == pytest.approx(0.02 - half, abs=0.1 * half)
-    assert difference.high == pytest.approx(0.02 + half, abs=0.1 * half)
-    assert difference[3:] == (1, 1000)
-
-
-def test_compare_on_images_sees_that_seeds_disagree():
-    """One of four seeds gains all: three are drawn, and it comes 0 to 2 times."""
-    right = np.repeat([[True], [False], [False], [False]], 50, axis=1)
-    difference = evaluation.compare_on_images(right, np.zeros_like(right))
-    assert difference.mean == 0.25
-    assert (difference.low, difference.high) == pytest.approx((0, 2 / 3))
-
-
-@given(SEEDS, st.integers(1, 4))
-@settings(max_examples=20, deadline=None)
-def test_compare_on_images_turns_round_and_ignores_order(seed, num_seeds):
-    rng = np.random.default_rng(seed)
-    right, baseline = rng.random((2, num_seeds, 30)) < 0.6
-    there = evaluation.compare_on_images(right, baseline)
-    back = evaluation.compare_on_images(baseline, right)
-    order = rng.permutation(30)
-    shuffled = evaluation.compare_on_images(right[:, order], baseline[:, order])
-    assert there.mean == pytest.approx(np.mean(right) - np.mean(baseline))
-    assert there.low <= there.mean <= there.high
-    assert (back.low, back.high) == pytest.approx((-there.high, -there.low), abs=0.05)
-    assert shuffled[:3] == pytest.approx(there[:3])
-
-
-def test_compare_on_images_counts_a_group_as_one_piece_of_evidence(few_resamples):
-    """Ten copies of every image are worth no more than the image."""
-    right, baseline = np.random.default_rng(0).random((2, 3, 40)) < 0.6
-    once = evaluation.compare_on_images(right, baseline)
-    tenfold = [np.repeat(answers, 10, axis=1) for answers in (right, baseline)]
-    grouped = evaluation.compare_on_images(*tenfold, np.repeat(np.arange(40), 10))
-    fooled = evaluation.compare_on_images(*tenfold)
-    assert grouped[:3] == pytest.approx(once[:3])
-    assert fooled.high - fooled.low < 0.9 * (once.high - once.low)
-
-
-def test_compare_on_images_weighs_groups_by_their_images():
-    """A group of 9 images gains, one of 1 loses; either may be drawn twice."""
-    right = np.arange(10) < 9
-    difference = evaluation.compare_on_images(right, ~right, [0] * 9 + [1])
-    assert difference[:3] == pytest.approx((0.8, -1, 1))
-
-
-@pytest.mark.parametrize(
-    ("right", "baseline", "groups", "message"),
-    [
-        ([1, 0], [True, False], None, "expected booleans"),
-        ([True, False], [True], None, "the same"),
-        (np.ones((2, 0), bool), np.ones((2, 0), bool), None, "the same"),
-        ([True, False], [True, True], [0], "one group for each image"),
-    ],
-)
-def test_compare_on_images_refuses(right, baseline, groups, message):
-    with pytest.raises(ValueError, match=message):
-        evaluation.compare_on_images(right, baseline, groups)
-
-
-def test_compare_on_images_can_be_drawn():
-    right = np.arange(100) < 60
-    difference = evaluation.compare_on_images(right, np.arange(100) < 50)
-    axis = plots.gains({"a": {5: difference}})
-    assert axis.containers[0][0].get_ydata() == pytest.approx([10])
-
-
-def test_mcnemar_p_value_by_hand():
-    """5 images won and 1 lost: 2 (1 + 6) / 2^6, whatever both have right or wrong."""
-    right = np.array([True] * 5 + [False] + [True] * 7 + [False] * 3)
-    baseline = np.array([False] * 5 + [True] + [True] * 7 + [False] * 3)
-    assert evaluation.mcnemar_p_value(right, baseline) == pytest.approx(0.21875)
-    assert evaluation.mcnemar_p_value(right, right) == 1
-
-
-@given(st.integers(0, 30), st.integers(0, 30))
-def test_mcnemar_p_value_is_a_binomial_test(won, lost):
-    right = np.array([True] * won + [False] * lost + [True])
-    baseline = np.array([False] * won + [True] * lost + [True])
-    p_value = evaluation.mcnemar_p_value(right, baseline)
-    tail = sum(comb(won + lost, k) for k in range(min(won, lost) + 1))
-    assert p_value == pytest.approx(min(1, 2 * tail / 2 ** (won + lost)))
-    if won + lost:
-        assert p_value == stats.binomtest(lost, won + lost).pvalue
-
-
-@pytest.mark.parametrize(
-    ("right", "message"), [([1, 0], "booleans"), (np.ones((2, 2), bool), "2 seeds")]
-)
-def test_mcnemar_p_value_refuses(right, message):
-    with pytest.raises(ValueError, match=message):
-        evaluation.mcnemar_p_value(right, np.ones_like(right))
 
 
 def test_balanced_accuracy_by_hand():

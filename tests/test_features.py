@@ -62,7 +62,7 @@ def test_extract_twice_computes_once(backbone, monkeypatch):
     [
         {"image_set": make_images(seed=1)},
         {"block": "block2"},
-        {"size_px": 64},
+        {"image_set": make_images().resized(64)},
         {"backbone": "fresh"},
     ],
 )
@@ -153,9 +153,26 @@ def test_two_processes_do_each_other_no_harm(cache):
     for worker in workers:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0]
-    assert not list(cache.glob("*.partial"))
+    assert {path.suffix for path in cache.iterdir()} == {".npz", ".json"}
 
 
 def test_standardise_leaves_constant_columns_at_zero():
     values = features.standardise(np.array([[1.0, 5], [3, 5]]))
     np.testing.assert_array_equal(values, [[-1, 0], [1, 0]])
+
+
+def test_standardise_takes_the_unit_of_another_set():
+    rows = features.Features(np.array([[1.0, 5], [3, 5]]), np.array([0, 1]))
+    like = np.array([[0.0, 3], [4, 3]])  # means 2 and 3, deviations 2 and 0
+    unit = features.standardise(rows, like=like)
+    np.testing.assert_array_equal(unit.values, [[-0.5, 2], [0.5, 2]])
+    np.testing.assert_array_equal(unit.labels, rows.labels)
+    np.testing.assert_array_equal(
+        features.standardise(rows.values, like=features.Features(like, [0, 1])),
+        unit.values,
+    )
+
+
+def test_standardise_refuses_another_width():
+    with pytest.raises(ValueError, match="as many columns"):
+        features.standardise(np.ones((2, 3)), like=np.ones((2, 4)))

@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 from loopback import loopback_fixture  # noqa: F401 (used by name)
 
-from tl_helpers import backbones, downloads, hub
+from tl_helpers import backbones, downloads
+from tl_helpers.backbones import hub
 from tl_helpers.saving import load_model, save_model
 
 SCALE = [1.0, 2.0, 3.0]

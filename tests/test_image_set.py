@@ -316,7 +316,7 @@ def test_files_batch_alike_with_and_without_the_cache(
     in_files, monkeypatch, max_cached_bytes
 ):
     monkeypatch.setattr(
-        "tl_helpers.datasets.image_set.MAX_CACHED_BYTES", max_cached_bytes
+        "tl_helpers.datasets.batches.MAX_CACHED_BYTES", max_cached_bytes
     )
     assert batched_rows(in_files.batches(3)) == list(range(10))
     shuffled = in_files.batches(3, shuffle=True, seed=1)
@@ -326,7 +326,7 @@ def test_files_batch_alike_with_and_without_the_cache(
 
 
 def test_files_too_many_for_memory_are_decoded_batch_by_batch(in_files, monkeypatch):
-    monkeypatch.setattr("tl_helpers.datasets.image_set.MAX_CACHED_BYTES", 0)
+    monkeypatch.setattr("tl_helpers.datasets.batches.MAX_CACHED_BYTES", 0)
     asked = []
     real = ImageFiles.__getitem__
     monkeypatch.setattr(
@@ -334,3 +334,32 @@ def test_files_too_many_for_memory_are_decoded_batch_by_batch(in_files, monkeypa
     )
     batched_rows(in_files.batches(4))
     assert sorted(asked) == [2, 4, 4]
+
+
+def with_extras(pixels, **extras):
+    return ImageSet(pixels, np.zeros(len(pixels), int), ("a",), PROVENANCE, extras)
+
+
+def test_resized_moves_masks_and_boxes_with_the_pixels():
+    mask = np.zeros((1, 8, 8), bool)
+    mask[0, 2:6, 4:8] = True
+    pixels = np.repeat(np.uint8(255 * mask)[..., None], 3, axis=-1)
+    box, group = np.array([[4, 2, 8, 6]], "int16"), np.array(["tile"])
+    small = with_extras(pixels, mask=mask, box=box, group=group).resized(4)
+    assert small.extras["box"].tolist() == [[2, 1, 4, 3]]
+    assert small.extras["mask"].sum() == 4 and small.extras["mask"][0, 1:3, 2:].all()
+    inside = small.extras["mask"]
+    assert small.pixels()[inside].mean() > 200 > 50 > small.pixels()[~inside].mean()
+    assert small.extras["group"].tolist() == ["tile"]
+
+
+def test_resized_to_its_own_size_is_the_same_set():
+    images = with_extras(np.zeros((1, 8, 8, 3), np.uint8))
+    assert images.resized(8) is images
+
+
+def test_resized_files_are_decoded_at_the_new_size(in_files):
+    smaller = in_files.resized(4)
+    assert smaller.images.shape[1:] == (4, 4, 3)
+    assert smaller.pixels(slice(2)).shape == (2, 4, 4, 3)
+    assert smaller.fingerprint != in_files.fingerprint

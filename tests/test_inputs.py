@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tl_helpers.adaptation.inputs import check_features, draw_rows, in_one_unit
+from tl_helpers.inputs import check_features, draw_rows, in_one_unit
 
 
 def test_in_one_unit_by_hand():

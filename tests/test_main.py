@@ -3,7 +3,8 @@ import sys
 
 import pytest
 
-from tl_helpers import __main__, course, doctor, mirror
+from tl_helpers import __main__
+from tl_helpers.tools import course, doctor, mirror
 
 
 def outcome(error=""):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tl_helpers import mirror as mirror_module
 from tl_helpers.datasets import real
-from tl_helpers.mirror import mirror, verify
+from tl_helpers.tools import mirror as mirror_module
+from tl_helpers.tools.mirror import mirror, verify
 
 
 @pytest.fixture(autouse=True)
@@ -31,8 +31,8 @@ def lab(tmp_path, monkeypatch):
         (keras_dir / "models" / "w.h5").write_bytes(b"weights")
 
     stub = SimpleNamespace(fetch_weights=fetch_weights)
-    monkeypatch.setitem(sys.modules, "tl_helpers.applications", stub)
-    monkeypatch.setattr("tl_helpers.applications", stub, raising=False)
+    monkeypatch.setitem(sys.modules, "tl_helpers.backbones.applications", stub)
+    monkeypatch.setattr("tl_helpers.backbones.applications", stub, raising=False)
     return lab
 
 

@@ -13,9 +13,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "tl_helpers"
 LAYERS = """
-    profiles checks downloads saving datasets embedded applications hub backbones
-    features probes transferability augmentation finetuning adaptation evaluation
-    multitask fewshot negative_transfer plots mirror doctor course __main__
+    profiles checks storage downloads saving inputs evaluation datasets backbones
+    training features probes choosing augmentation finetuning domains adaptation
+    selection multitask fewshot plots tools __main__
 """.split()
 
 

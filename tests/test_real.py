@@ -16,7 +16,7 @@ from tl_helpers.datasets import real
 from tl_helpers.datasets.catalogue import HELPERS, REAL, Archive
 from tl_helpers.datasets.real import blend_with_patches, load_real
 from tl_helpers.downloads import DownloadError
-from tl_helpers.mirror import mirror, verify
+from tl_helpers.tools.mirror import mirror, verify
 
 
 def jpeg(level=100, size=(8, 8)):

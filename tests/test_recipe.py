@@ -65,14 +65,6 @@ def test_fine_tune_repeats_bit_for_bit():
         np.testing.assert_array_equal(one, other)
 
 
-def test_learning_rate_warms_up_and_falls():
-    schedule = recipe._schedule(Stage("head", 10, 0.5), num_steps=10)
-    rates = [float(schedule(step)) for step in range(101)]
-    assert np.argmax(rates) == 10 and max(rates) == pytest.approx(0.5)
-    assert np.all(np.diff(rates[:11]) > 0) and np.all(np.diff(rates[10:]) < 0)
-    assert rates[100] == pytest.approx(0, abs=1e-7)
-
-
 def test_fine_tune_stops_early_and_keeps_the_best_weights(model):
     """A rate this high makes things worse: the first epoch stays the best."""
     history = run(model, (Stage("block1", 30, 3.0),), optimizer=keras.optimizers.SGD)[0]

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from tl_helpers.adaptation import selection
-from tl_helpers.adaptation.selection import (
+from tl_helpers import selection
+from tl_helpers.selection import sweep as sweep_module
+from tl_helpers.selection.sweep import (
     DEFAULT_VALIDATORS,
     VALIDATORS,
     reverse_validation,
     select,
 )
-from tl_helpers.adaptation.validators import (
+from tl_helpers.selection.validators import (
     dev,
     information_maximisation,
     soft_neighbourhood_density,
@@ -70,7 +71,10 @@ def test_select_gives_every_score_and_the_best_setting(swept):
 
 
 def test_select_scores_are_the_validators_own(swept):
-    model, data = swept.models[1.0], selection._hold_out(SOURCE, LABELS, TARGET, seed=0)
+    model, data = (
+        swept.models[1.0],
+        sweep_module._hold_out(SOURCE, LABELS, TARGET, seed=0),
+    )
     answers = model.predict(data.validation, verbose=0).argmax(axis=1)
     is_wrong = answers != data.validation_labels
     logits = model.predict(TARGET, verbose=0)
@@ -93,7 +97,7 @@ def test_select_accuracy_is_that_on_the_test_images(swept):
 
 
 def test_select_shows_validators_images_with_their_own_labels(monkeypatch):
-    monkeypatch.setattr(selection, "MAX_ROWS", 9)
+    monkeypatch.setattr(sweep_module, "MAX_ROWS", 9)
     separate = 50 * np.eye(3)[LABELS] + SOURCE
     found = select(train, [0.0], separate, LABELS, TARGET)
     assert found.scores["source_validation"][0.0] == 1

@@ -8,8 +8,15 @@ from scipy import optimize, stats
 from sklearn.covariance import LedoitWolf
 from sklearn.datasets import load_digits
 
-from tl_helpers import transferability
-from tl_helpers.transferability import h_score, leep, logme, nce, rank, shrunk_h_score
+from tl_helpers.choosing import transferability
+from tl_helpers.choosing.transferability import (
+    h_score,
+    leep,
+    logme,
+    nce,
+    rank,
+    shrunk_h_score,
+)
 
 FEATURE_SCORES = [logme, h_score, shrunk_h_score]
 seeds = st.integers(0, 10_000)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tl_helpers.adaptation import validators
-from tl_helpers.adaptation.validators import (
+from tl_helpers.selection import validators
+from tl_helpers.selection.validators import (
     dev,
     information_maximisation,
     soft_neighbourhood_density,

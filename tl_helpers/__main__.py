@@ -41,6 +41,7 @@ def _parser():
     course.add_argument("--only", metavar="NAME", help="one notebook: 00_start_here")
     add("doctor", _doctor, "say what this machine has and what would be downloaded")
     add("badges", _badges, "stamp Colab badge and set-up cell into every notebook")
+    add("exercises", _exercises, "write the learners' notebooks, without the solutions")
     add("pictures", _pictures, "write each notebook's picture into docs/pictures")
     cache = add("cache", _cache, "show the size of the features cache, or empty it")
     cache.add_argument("--clear", action="store_true", help="empty it")
@@ -53,7 +54,7 @@ def _parser():
 
 
 def _course(chosen):
-    from tl_helpers import course
+    from tl_helpers.tools import course
 
     outcomes = course.run_course(
         out=chosen.out, profile=chosen.profile, only=chosen.only
@@ -68,7 +69,7 @@ def _course(chosen):
 
 
 def _doctor(_):
-    from tl_helpers import doctor
+    from tl_helpers.tools import doctor
 
     findings = doctor.report()
     width = max(len(name) for name, _ in findings)
@@ -77,16 +78,23 @@ def _doctor(_):
 
 
 def _badges(_):
-    from tl_helpers import course
+    from tl_helpers.tools import stamps
 
-    for path in course.stamp_badges():
+    for path in stamps.stamp_badges():
         print(f"stamped {path}")
 
 
-def _pictures(_):
-    from tl_helpers import course
+def _exercises(_):
+    from tl_helpers.tools import exercises
 
-    for path in course.write_pictures():
+    for path in exercises.write_learners():
+        print(f"wrote {path}")
+
+
+def _pictures(_):
+    from tl_helpers.tools import pictures
+
+    for path in pictures.write_pictures():
         print(f"wrote {path}")
 
 
@@ -101,13 +109,13 @@ def _cache(chosen):
 
 
 def _mirror(chosen):
-    from tl_helpers.mirror import mirror
+    from tl_helpers.tools.mirror import mirror
 
     return mirror(chosen.dest, chosen.names)
 
 
 def _verify(chosen):
-    from tl_helpers.mirror import verify
+    from tl_helpers.tools.mirror import verify
 
     return verify(chosen.dest)
 

@@ -1,29 +1,26 @@
-"""The one door for bytes: download with a time limit, retries and a checksum."""
+"""Files from the network: whole, checked, and fetched once."""
 
 import errno
 import gzip
 import json
 import os
-import secrets
-import shutil
 import stat
 import sys
 import tarfile
 import time
 import zipfile
 import zlib
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from urllib.parse import urlsplit
 
 from tl_helpers import profiles
+from tl_helpers.storage import whole_or_nothing
 
 TIMEOUT_S = 30.0  # silence longer than this ends an attempt
 ATTEMPTS = 3
 BACKOFF_S = 1.0  # wait before the second attempt; doubled before the third
 CHUNK_BYTES = 2**16
-STALE_S = 24 * 3600  # a partial result older than this was left by a kill
 RECORD_NAME = "checksums.json"
 FIRST_BYTES = {
     ".zip": b"PK",
@@ -135,50 +132,6 @@ def extract(archive, folder):
                 "or tar file; delete it and fetch it again."
             ) from error
     return folder
-
-
-@contextmanager
-def whole_or_nothing(target):
-    """Make a file or folder under a hidden name and rename it when it is whole.
-
-    Where another process was faster, its result stays and this one is dropped.
-
-    Args:
-        target: Path of the file or folder to be made.
-
-    Yields:
-        Path beside it, not existing yet, to be filled by the caller.
-    """
-    target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for left_over in target.parent.glob(f".{target.name}.partial-*"):
-        if _is_stale(left_over):
-            _remove(left_over)
-    part = target.with_name(f".{target.name}.partial-{secrets.token_hex(4)}")
-    try:
-        yield part
-        try:
-            os.replace(part, target)
-        except OSError:
-            if not target.is_dir():
-                raise
-    finally:
-        _remove(part)
-
-
-def _is_stale(path):
-    """Whether a kill left it; what another process is just finishing was no kill's."""
-    try:
-        return time.time() - path.stat().st_mtime > STALE_S
-    except FileNotFoundError:
-        return False
-
-
-def _remove(path):
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _download(url, path, expected, origin):

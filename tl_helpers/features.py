@@ -11,15 +11,14 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from keras import layers
 from tqdm import tqdm
 
 from tl_helpers import profiles
-from tl_helpers.downloads import whole_or_nothing
+from tl_helpers.storage import whole_or_nothing
 
 BATCH_SIZE = 128
 MAX_CACHE_BYTES = 4 * 2**30
-FORMAT = 1  # part of every key: raise it when the meaning of an entry changes
+FORMAT = 2  # part of every key: raise it when the meaning of an entry changes
 SHOW_BAR_FROM = 5000  # images
 
 
@@ -48,17 +47,16 @@ class Features:
         return iter((self.values, self.labels))
 
 
-def extract(backbone, image_set, block=None, size_px=None):
+def extract(backbone, image_set, block=None):
     """Extract features, or read them from the cache.
 
-    An entry is found by content: pixels and labels, weights, block and size. One that
+    An entry is found by content: pixels and labels, weights and block. One that
     is damaged or was not written by this function is computed again.
 
     Args:
         backbone: Backbone.
-        image_set: ImageSet with n images.
+        image_set: ImageSet with n images; `image_set.resized(...)` for another size.
         block: block name; None for the last.
-        size_px: side that images are resized to first; None keeps theirs.
 
     Returns:
         Features: values float32 (n, d) and labels int64 (n,).
@@ -67,15 +65,15 @@ def extract(backbone, image_set, block=None, size_px=None):
         ValueError: no such block.
     """
     block = block or backbone.blocks[-1]
-    key = _key(backbone, image_set, block, size_px)
+    key = _key(backbone, image_set, block)
     values = _read_entry(key)
     if values is None or len(values) != len(image_set):
-        values = compute(backbone, image_set, block, size_px)
+        values = compute(backbone, image_set, block)
         _write_entry(key, values)
     return Features(values, image_set.labels)
 
 
-def compute(backbone, image_set, block=None, size_px=None):
+def compute(backbone, image_set, block=None):
     """Extract features without looking at the cache.
 
     Only one batch of decoded images is in memory at a time, and the next one is
@@ -85,12 +83,11 @@ def compute(backbone, image_set, block=None, size_px=None):
         backbone: Backbone.
         image_set: ImageSet with n images.
         block: block name; None for the last.
-        size_px: side that images are resized to first; None keeps theirs.
 
     Returns:
         float32 (n, d).
     """
-    model = _resizing(backbone.extractor(block), size_px)
+    model = backbone.extractor(block)
     values = np.empty((len(image_set), model.output_shape[-1]), np.float32)
     starts = range(0, len(image_set), BATCH_SIZE)
     bar = tqdm(starts, "features", disable=len(image_set) < SHOW_BAR_FROM, leave=False)
@@ -104,17 +101,39 @@ def compute(backbone, image_set, block=None, size_px=None):
     return values
 
 
-def standardise(values):
-    """Shift and scale every column to mean 0 and standard deviation 1.
+def standardise(rows, like=None):
+    """Subtract the mean of some rows and divide by their standard deviation.
+
+    With `like` the unit is another set's: a probe fitted on `standardise(train)` takes
+    `standardise(test, like=train)`. Each domain in its own unit is AdaBN on features.
 
     Args:
-        values: float32 (n, d).
+        rows: Features, or float (n, d).
+        like: Features, or float (m, d), whose mean and deviation are taken, column by
+            column; None for those of `rows`.
 
     Returns:
-        float32 (n, d); constant columns become 0.
+        what `rows` is, with the values standardised; columns without spread are
+        shifted only.
+
+    Raises:
+        ValueError: another width than `like`'s.
     """
-    spread = values.std(axis=0)
-    return (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    values, reference = (
+        x.values if isinstance(x, Features) else np.asarray(x)
+        for x in (rows, rows if like is None else like)
+    )
+    if values.shape[1:] != reference.shape[1:]:
+        raise ValueError(
+            f"Got rows of shape {values.shape} to standardise like rows of shape "
+            f"{reference.shape}, expected as many columns; take both from one block."
+        )
+    spread = reference.std(axis=0)
+    unit = np.where(spread > 0, spread, 1)
+    standardised = (values - reference.mean(axis=0)) / unit
+    if isinstance(rows, Features):
+        return Features(standardised, rows.labels)
+    return standardised
 
 
 def cache_info():
@@ -135,20 +154,11 @@ def clear_cache():
     return len(entries)
 
 
-def _resizing(model, size_px):
-    if size_px is None:
-        return model
-    images = keras.Input((None, None, 3), name="images")
-    resized = layers.Resizing(size_px, size_px)(images)
-    return keras.Model(images, model(resized))
-
-
-def _key(backbone, image_set, block, size_px):
+def _key(backbone, image_set, block):
     parts = {
         "images": image_set.fingerprint,
         "backbone": backbone.fingerprint,
         "block": block,
-        "size_px": size_px,
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
         "format": FORMAT,

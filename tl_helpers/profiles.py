@@ -84,6 +84,11 @@ def is_offline():
     return os.environ.get("TL_OFFLINE", "") not in ("", "0")
 
 
+def is_strict():
+    """Whether `TL_STRICT` makes a false claim stop the notebook (not empty, not 0)."""
+    return os.environ.get("TL_STRICT", "") not in ("", "0")
+
+
 def cache_dir():
     """Folder for downloads and features: `TL_CACHE_DIR` or `~/.cache/tl-helpers`."""
     default = Path.home() / ".cache" / "tl-helpers"

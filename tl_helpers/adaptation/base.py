@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from tl_helpers.training import share_of_a_replica
+
 
 class Adapter(keras.Model):
     """A classifier that trains on labelled source and unlabelled target batches.
@@ -184,8 +186,3 @@ def _repeat(rows, times):
     if rows is None or times == 1:
         return rows
     return ops.concatenate([rows] * times, axis=0)
-
-
-def share_of_a_replica():
-    """Return 1 / number of replicas, by which Keras scales its own losses."""
-    return keras.losses.MeanAbsoluteError()(ops.zeros((1, 1)), ops.ones((1, 1)))

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from tl_helpers.datasets.image_set import ImageSet, look_up, reader
+from tl_helpers.datasets.batches import look_up, reader
+from tl_helpers.datasets.image_set import ImageSet
 from tl_helpers.features import Features
 
 

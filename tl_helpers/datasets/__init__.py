@@ -1,20 +1,11 @@
 """Data sets by name: `load("solids", "studio")` gives an `ImageSet`."""
 
-from dataclasses import replace
-
-import numpy as np
-from PIL import Image
-
 from tl_helpers.datasets.bundled import BUNDLED
 from tl_helpers.datasets.catalogue import REAL
 from tl_helpers.datasets.folder import load_folder
-from tl_helpers.datasets.image_set import (
-    ImageSet,
-    Provenance,
-    few_per_class,
-    split,
-)
+from tl_helpers.datasets.image_set import ImageSet, Provenance
 from tl_helpers.datasets.real import load_real
+from tl_helpers.datasets.splitting import few_per_class, split
 
 __all__ = [
     "ImageSet",
@@ -56,8 +47,8 @@ def load(name, part=None, size_px=None):
     Args:
         name: one of `names()`.
         part: one of `parts(name)`; the first by default.
-        size_px: height and width; by default the data set's own. Bundled images of
-            another size come without extras, most of which count in pixels.
+        size_px: height and width, as in `ImageSet.resized`; by default the data
+            set's own.
 
     Returns:
         ImageSet.
@@ -75,9 +66,7 @@ def load(name, part=None, size_px=None):
     if name in REAL:
         return load_real(name, part, size_px)
     image_set = BUNDLED[name].load(part)
-    if size_px in (None, image_set.images.shape[1]):
-        return image_set
-    return _resized(image_set, size_px)
+    return image_set if size_px is None else image_set.resized(size_px)
 
 
 def train_and_test(name, part=None, size_px=None, seed=0):
@@ -98,12 +87,3 @@ def train_and_test(name, part=None, size_px=None, seed=0):
     if parts(name) == ("train", "test"):
         return load(name, "train", size_px), load(name, "test", size_px)
     return split(load(name, part, size_px), 0.75, 0.25, seed=seed)
-
-
-def _resized(image_set, size_px):
-    square = (size_px, size_px)
-    images = [
-        np.asarray(Image.fromarray(image).resize(square, Image.Resampling.BILINEAR))
-        for image in image_set.pixels()
-    ]
-    return replace(image_set, images=np.stack(images), extras={})

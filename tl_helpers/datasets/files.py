@@ -65,6 +65,10 @@ class ImageFiles:
         """Return the ImageFiles of these rows, still undecoded."""
         return ImageFiles(self.paths[rows], self.size_px)
 
+    def resized(self, size_px):
+        """Return the same files, to be decoded at another size."""
+        return ImageFiles(self.paths, size_px)
+
     def fingerprint(self):
         """Hash of the files' bytes in order and of the size, as hex digits."""
         return self._fingerprint
@@ -142,16 +146,16 @@ def to_rgb(image):
 
 
 def resize_pixels(images, size_px):
-    """Resize an array of square images.
+    """Resize an array of images to a square.
 
     Args:
-        images: uint8 (n, height, height, 3), RGB, [0, 255].
+        images: uint8 (n, height, width, 3), RGB, [0, 255].
         size_px: int >= 1.
 
     Returns:
         uint8 (n, size_px, size_px, 3); `images` itself where it has that size.
     """
-    if images.shape[1] == size_px:
+    if images.shape[1:3] == (size_px, size_px):
         return images
     resized = np.empty((len(images), size_px, size_px, 3), np.uint8)
     for row, image in enumerate(images):

@@ -1,4 +1,4 @@
-"""`ImageSet`: labelled images, split by index, turned into batches on demand."""
+"""`ImageSet`: labelled images in memory or in files, turned into batches on demand."""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
-MAX_CACHED_BYTES = 2**30  # decoded files are kept in memory up to this much
+from tl_helpers.datasets.batches import num_threads, reader, untuned
+from tl_helpers.datasets.files import resize_pixels
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,36 @@ class ImageSet:
             digest.update(self.images.fingerprint().encode())
         return digest.hexdigest()
 
+    def resized(self, size_px):
+        """Return the same images at another height and width.
+
+        Arrays are resized here, smoothly where they shrink; files will be decoded at
+        the new size. Masks and depth follow by nearest neighbour, boxes are scaled.
+
+        Args:
+            size_px: int >= 1, height and width.
+
+        Returns:
+            ImageSet; this one where it has that size.
+        """
+        height, width = self.images.shape[1:3]
+        if (height, width) == (size_px, size_px):
+            return self
+        rows, columns = _nearest(height, size_px), _nearest(width, size_px)
+        extras = {}
+        for name, values in self.extras.items():
+            if name == "box":
+                scale = np.tile([size_px / width, size_px / height], 2)
+                values = np.rint(values * scale).astype(values.dtype)
+            elif values.shape[1:3] == (height, width):
+                values = values[:, rows[:, None], columns]
+            extras[name] = values
+        if isinstance(self.images, np.ndarray):
+            images = resize_pixels(self.images, size_px)
+        else:
+            images = self.images.resized(size_px)
+        return replace(self, images=images, extras=extras)
+
     def class_counts(self):
         """Return {class name: number of images}."""
         counts = np.bincount(self.labels, minlength=len(self.class_names))
@@ -140,135 +171,13 @@ class ImageSet:
         return untuned(data.prefetch(tf.data.AUTOTUNE))
 
 
-def is_in_memory(values):
-    """Whether the rows are an array, or few enough files to decode them only once."""
-    num_bytes = int(np.prod(values.shape))
-    return isinstance(values, np.ndarray) or num_bytes <= MAX_CACHED_BYTES
-
-
-def reader(values):
-    """Return a function for `tf.data`: rows, int64 (b,) -> values (b, ...) of them.
-
-    Args:
-        values: (n, ...) array, or files that decode to uint8 when indexed.
-    """
-    import tensorflow as tf
-
-    if is_in_memory(values):
-        with tf.device("CPU:0"):
-            tensor = tf.constant(values[:])  # files are decoded here
-        return lambda rows: tf.gather(tensor, rows)
-
-    def decode(rows):
-        images = tf.numpy_function(lambda rows: values[rows], [rows], tf.uint8)
-        return tf.ensure_shape(images, (None, *values.shape[1:]))
-
-    return decode
-
-
-def num_threads(values):
-    """Return how many calls of `map` may read them at a time."""
-    import tensorflow as tf
-
-    # from memory it is a look-up, which threads would only slow down
-    return None if is_in_memory(values) else tf.data.AUTOTUNE
-
-
-def look_up(rows, read, *values):
-    """Map a `tf.data.Dataset` of rows to what stands in them.
-
-    From memory nothing is read ahead, hence no epoch ends before its last step.
-
-    Args:
-        rows: tf.data.Dataset of row numbers.
-        read: callable on its elements, made of `reader`s.
-        *values: what those read from.
-    """
-    slowest = max(values, key=lambda one: not is_in_memory(one))
-    data = rows.map(read, num_threads(slowest))
-    return untuned(data if is_in_memory(slowest) else data.prefetch(2))
-
-
-def untuned(data):
-    """Return a `tf.data.Dataset` whose buffers and threads stay as they are.
-
-    The tuner's thread sleeps 10 ms, 20 ms, 40 ms, ... and the end of an epoch waits for
-    it: a short fit took up to twice its time (TensorFlow 2.21).
-    """
-    import tensorflow as tf
-
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return data.with_options(options)
-
-
-def split(labelled, *shares, stratify=True, groups=None, seed=0):
-    """Split by index, so that no image can be on two sides.
-
-    Args:
-        labelled: ImageSet or Features with n rows; both give the same rows.
-        *shares: floats in (0, 1) that add up to 1, or whole numbers of images that
-            add up to n at most; one part comes back for each.
-        stratify: keep the share of every class (ignored with `groups`).
-        groups: int or str (n,): rows of one group (patient, scene) stay together.
-        seed: int.
-
-    Returns:
-        tuple of the same kind, in the order of `shares`.
-
-    Raises:
-        ValueError: the shares do not add up, or a class or the groups are too few
-            for every side to get one.
-    """
-    counts = _share_counts(shares, len(labelled))
-    rng = np.random.default_rng(seed)
-    if groups is not None:
-        parts = _split_groups(np.asarray(groups), counts, rng)
-    elif stratify:
-        parts = _split_stratified(labelled, counts, rng)
-    else:
-        order = rng.permutation(len(labelled))
-        parts = np.split(order, np.cumsum(counts))[: len(counts)]
-    return tuple(labelled[np.sort(part)] for part in parts)
-
-
-def few_per_class(labelled, labels_per_class, seed=0):
-    """Draw the same number of rows from every class, as a small label budget.
-
-    Args:
-        labelled: ImageSet, or Features.
-        labels_per_class: int >= 1.
-        seed: int; the draw for 5 a class is contained in the draw for 20, and images
-            and their features give the same rows.
-
-    Returns:
-        the same kind, with labels_per_class times the number of classes rows.
-
-    Raises:
-        ValueError: a class has fewer rows than asked for.
-    """
-    rng = np.random.default_rng(seed)
-    picks = []
-    for label in np.unique(labelled.labels):
-        rows = rng.permutation(np.flatnonzero(labelled.labels == label))
-        if not 1 <= labels_per_class <= len(rows):
-            raise ValueError(
-                f"Got labels_per_class={labels_per_class}, expected 1 to {len(rows)}, "
-                f"which is what class {_class_name(labelled, label)!r} has; ask for "
-                "fewer or add images."
-            )
-        picks.append(rows[:labels_per_class])
-    return labelled[np.sort(np.concatenate(picks))]
-
-
-def _class_name(labelled, label):
-    """Name of a class; Features know only its number."""
-    names = getattr(labelled, "class_names", None)
-    return names[label] if names else int(label)
-
-
 def _sha256(array):
     return hashlib.sha256(np.ascontiguousarray(array)).digest()
+
+
+def _nearest(old_px, new_px):
+    """Return for every new pixel the old one at its centre, int (new_px,)."""
+    return ((np.arange(new_px) + 0.5) * old_px / new_px).astype(int)
 
 
 def _read_only(array):
@@ -301,76 +210,3 @@ def _check_parts(images, labels, class_names, extras):
             f"{len(class_names) - 1} for {len(class_names)} classes; renumber them "
             "or name the missing classes."
         )
-
-
-def _share_counts(shares, num_images):
-    if shares and all(isinstance(s, int | np.integer) for s in shares):
-        counts = [int(s) for s in shares]
-    else:
-        if abs(sum(shares) - 1) > 1e-6 or min(shares, default=0) <= 0:
-            raise ValueError(
-                f"Got shares {shares}, expected positive ones that add up to 1; "
-                "for example split(images, 0.8, 0.2)."
-            )
-        edges = np.rint(np.cumsum((0, *shares)) * num_images).astype(int)
-        counts = np.diff(edges).tolist()
-    if min(counts) < 1 or sum(counts) > num_images:
-        raise ValueError(
-            f"Got parts of {counts} images from {num_images}, expected at least one "
-            "in each and no more than there are; change the shares."
-        )
-    return counts
-
-
-def _split_stratified(labelled, counts, rng):
-    """Deal every class out in proportion to the wanted counts."""
-    total, num_rows = sum(counts), len(labelled)
-    parts = [[] for _ in counts]
-    for label in np.unique(labelled.labels):
-        rows = rng.permutation(np.flatnonzero(labelled.labels == label))
-        if len(rows) < len(counts):
-            raise ValueError(
-                f"Class {_class_name(labelled, label)!r} has {len(rows)} images, "
-                f"expected at least {len(counts)} to put one on every side; add images "
-                "or drop the class."
-            )
-        used = round(len(rows) * total / num_rows)
-        edges = np.rint(np.cumsum((0, *counts)) / total * used).astype(int)
-        edges = _at_least_one_each(edges)
-        for part, start, stop in zip(parts, edges[:-1], edges[1:], strict=True):
-            part.append(rows[start:stop])
-    return [np.concatenate(part) for part in parts]
-
-
-def _at_least_one_each(edges):
-    """Move the edges of a class so that no side is left without it."""
-    edges = edges.copy()
-    edges[-1] = max(edges[-1], len(edges) - 1)
-    for i in range(1, len(edges) - 1):
-        edges[i] = max(edges[i], edges[i - 1] + 1)
-    for i in range(len(edges) - 2, 0, -1):
-        edges[i] = min(edges[i], edges[i + 1] - 1)
-    return edges
-
-
-def _split_groups(groups, counts, rng):
-    """Give whole groups to the side that is furthest from its wanted count."""
-    names, members = np.unique(groups, return_inverse=True)
-    if len(names) < len(counts):
-        raise ValueError(
-            f"Got {len(names)} groups, expected at least {len(counts)}, one for every "
-            "side; use finer groups or fewer sides."
-        )
-    missing = np.array(counts, float)
-    parts = [[] for _ in counts]
-    for group in rng.permutation(len(names)):
-        rows = np.flatnonzero(members == group)
-        side = int(np.argmax(missing))
-        parts[side].append(rows)
-        missing[side] -= len(rows)
-    if not all(parts):
-        raise ValueError(
-            f"Got groups too uneven for parts of {counts} images: one side is empty; "
-            "change the shares or split the largest group."
-        )
-    return [np.concatenate(part) for part in parts]

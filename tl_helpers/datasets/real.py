@@ -12,7 +12,8 @@ from tl_helpers.datasets.bundled import boxes_of
 from tl_helpers.datasets.catalogue import HELPERS, REAL
 from tl_helpers.datasets.files import ImageFiles, read_class_folders, resize_pixels
 from tl_helpers.datasets.image_set import ImageSet
-from tl_helpers.downloads import DownloadError, fetch, whole_or_nothing
+from tl_helpers.downloads import DownloadError, fetch
+from tl_helpers.storage import whole_or_nothing
 
 PATCH_SEEDS = {"train": 0, "test": 1}
 TRIMAP_BACKGROUND = 2  # of the pets; 1 is the pet, 3 its border

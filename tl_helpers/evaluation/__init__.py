@@ -1,11 +1,7 @@
 """Labels and scores -> numbers with their spread; takes arrays, never models."""
 
 from tl_helpers.evaluation.answers import accuracy, balanced_accuracy, confusion
-from tl_helpers.evaluation.comparison import (
-    Difference,
-    compare_on_images,
-    mcnemar_p_value,
-)
+from tl_helpers.evaluation.comparison import Difference, compare_paired
 from tl_helpers.evaluation.intervals import binomial_interval, bootstrap_interval
 from tl_helpers.evaluation.probabilities import (
     Calibration,
@@ -15,16 +11,13 @@ from tl_helpers.evaluation.probabilities import (
     fit_temperature,
     roc_auc,
 )
-from tl_helpers.evaluation.seeds import (
-    Spread,
-    compare_paired,
-    format_table,
-    summarise,
-)
+from tl_helpers.evaluation.seeds import Spread, summarise
+from tl_helpers.evaluation.table import ScoreTable
 
 __all__ = [
     "Calibration",
     "Difference",
+    "ScoreTable",
     "Spread",
     "accuracy",
     "balanced_accuracy",
@@ -32,13 +25,10 @@ __all__ = [
     "bootstrap_interval",
     "brier_score",
     "calibration_curve",
-    "compare_on_images",
     "compare_paired",
     "confusion",
     "expected_calibration_error",
     "fit_temperature",
-    "format_table",
-    "mcnemar_p_value",
     "roc_auc",
     "summarise",
 ]

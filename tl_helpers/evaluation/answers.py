@@ -54,10 +54,18 @@ def confusion(predictions, labels, num_classes):
 
     Returns:
         int (num_classes, num_classes): rows are true classes, columns answers.
+
+    Raises:
+        ValueError: shapes differ, or a class out of range.
     """
-    counts = np.zeros((num_classes, num_classes), int)
-    np.add.at(counts, (np.asarray(labels), np.asarray(predictions)), 1)
-    return counts
+    predictions, labels = _same_shape(predictions, labels)
+    both = np.concatenate([predictions, labels])
+    if len(both) and not (0 <= both.min() and both.max() < num_classes):
+        raise ValueError(
+            f"Got classes from {both.min()} to {both.max()}, expected 0 to "
+            f"{num_classes - 1}; pass the number of classes of the data set."
+        )
+    return metrics.confusion_matrix(labels, predictions, labels=range(num_classes))
 
 
 def _same_shape(predictions, labels):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tl_helpers.datasets.image_set import look_up, reader
+from tl_helpers.datasets.batches import look_up, reader
 
 
 def episode_batches(values, drawn):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from tl_helpers.hub import HubLayer
+from tl_helpers.backbones.hub import HubLayer
 
 HEAD = "head"
 

@@ -11,10 +11,10 @@ import keras
 import numpy as np
 
 from tl_helpers import augmentation, saving
-from tl_helpers.downloads import whole_or_nothing
 from tl_helpers.finetuning.classifier import HEAD, thaw
+from tl_helpers.storage import whole_or_nothing
+from tl_helpers.training import warmup_cosine
 
-WARMUP_SHARE = 0.1  # of the steps of a stage
 PATIENCE = 3  # epochs without a better validation loss
 
 
@@ -106,24 +106,17 @@ def fine_tune(
     for i, stage in enumerate(stages):
         place = None if folder is None else folder / f"{i + 1}_{stage.from_block}"
         thaw(model, stage.from_block)
-        _compile(model, optimizer(_schedule(stage, num_steps)), is_mixed)
+        _compile(
+            model,
+            optimizer(warmup_cosine(stage.learning_rate, stage.epochs * num_steps)),
+            is_mixed,
+        )
         history = _finished(model, place)
         if history is None:
             history = _fit(model, batches, judge, stage, place, verbose)
             _finish(model, place, history)
         histories.append(history)
     return histories
-
-
-def _schedule(stage, num_steps):
-    total = stage.epochs * num_steps
-    warmup = max(1, round(WARMUP_SHARE * total))
-    return keras.optimizers.schedules.CosineDecay(
-        stage.learning_rate / warmup,
-        max(1, total - warmup),
-        warmup_target=stage.learning_rate,
-        warmup_steps=warmup,
-    )
 
 
 def _compile(model, optimizer, is_mixed):

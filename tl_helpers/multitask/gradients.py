@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from tl_helpers.adaptation.base import share_of_a_replica
 from tl_helpers.multitask.model import MultiTask
+from tl_helpers.training import share_of_a_replica
 
 
 def project_conflicting(gradients, order=None):

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from tl_helpers.adaptation.base import share_of_a_replica
 from tl_helpers.multitask.weighting import uncertainty_terms
+from tl_helpers.training import share_of_a_replica
 
 WEIGHTINGS = ("fixed", "uncertainty")
 

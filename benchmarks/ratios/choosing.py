@@ -1,0 +1,35 @@
+"""What choosing a backbone costs: LogME beside a direct transcription of it."""
+
+import sys
+from pathlib import Path
+
+from rows import Row, interleave, median_ratio
+
+NUM_ROUNDS = 15
+TESTS = Path(__file__).resolve().parents[2] / "tests"
+SHAPES = ((1500, 192), (300, 1280))  # more rows than features, and fewer
+NUM_CLASSES = 10
+
+
+def measure_logme():
+    """Compare `logme` with the published algorithm, one class after the other."""
+    return [_compare_logme(*shape) for shape in SHAPES]
+
+
+def _compare_logme(num_rows, num_features):
+    from tl_helpers.choosing.transferability import logme
+
+    sys.path.insert(0, str(TESTS))
+    from test_transferability import clusters, direct_logme
+
+    values, labels = clusters(num_rows, num_features, num_classes=NUM_CLASSES)
+    tasks = {
+        "direct transcription, s": lambda: direct_logme(values, labels),
+        "logme, s": lambda: logme(values, labels),
+    }
+    seconds = interleave(tasks, NUM_ROUNDS)
+    ratio = median_ratio(*seconds.values())
+    difference = abs(direct_logme(values, labels) - logme(values, labels))
+    raw = {"classes": NUM_CLASSES, "difference": float(difference), **seconds}
+    name = f"s: published LogME / logme, {num_rows} x {num_features}"
+    return Row(name, ratio, 1, raw=raw)

@@ -1,0 +1,337 @@
+"""Ratios against the plain ways, measured side by side; writes build/bench.json.
+
+    python benchmarks/ratios/run.py [--only NAME]
+
+Ends with 1 where a goal is missed. A run of one benchmark prints its rows and leaves
+the file alone, which always holds a whole run.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+
+import adapting
+import augmenting
+import choosing
+import exams
+import hub_layer
+import numpy as np
+import training
+from rows import (
+    Row,
+    describe_machine,
+    format_table,
+    interleave,
+    median_ratio,
+    time_s,
+    write_json,
+)
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parents[2]
+NUM_ROUNDS = 7
+PREDICT_BATCH_SIZES = (32, 64, 128, 256, 512)
+NUM_SINGLE_IMAGES = 100
+NUM_EPOCHS = 20
+FIT_BATCH_SIZE = 128
+SEEDS = (0, 1, 2)
+IMPORT_LIMIT_S = 0.3
+FEW_FILES, MANY_FILES = 2_000, 20_000
+NUM_MEMORY_ROUNDS = 3
+FEATURES_BYTES = 192 * 4  # of one image: the embedded backbone's last block, float32
+PATH_BYTES = 384  # allowance for a file's path, label and remembered digest
+COURSE_LIMIT_MIN, NOTEBOOK_LIMIT_S = 12, 60
+
+
+def measure_extraction():
+    """Compare `features.compute` with bare `predict` at its best batch size."""
+    from tl_helpers import features
+
+    world = _world()
+    model, pixels = world.backbone.extractor(), world.images.pixels()
+
+    def predict(batch_size):
+        return lambda: model.predict(pixels, batch_size=batch_size, verbose=0)
+
+    tasks = {f"predict at {size}, s": predict(size) for size in PREDICT_BATCH_SIZES}
+    tasks["compute, s"] = lambda: features.compute(world.backbone, world.images)
+    seconds = interleave(tasks, NUM_ROUNDS)
+    rivals = [values for name, values in seconds.items() if name != "compute, s"]
+    best_s = min(rivals, key=statistics.median)
+    name = "images/s: features.compute / predict at its best batch size"
+    raw = {"images": len(pixels), **seconds}
+    return [Row(name, median_ratio(best_s, seconds["compute, s"]), 0.95, raw=raw)]
+
+
+def measure_single_images():
+    """Compare `features.compute` with a loop of `predict` over single images."""
+    from tl_helpers import features
+
+    world = _world()
+    model, pixels = world.backbone.extractor(), world.images.pixels()
+    share = NUM_SINGLE_IMAGES / len(pixels)
+
+    def loop():
+        for image in pixels[:NUM_SINGLE_IMAGES]:
+            model.predict(image[None], verbose=0)
+
+    tasks = {
+        "loop, s": loop,
+        "compute, s": lambda: features.compute(world.backbone, world.images),
+    }
+    seconds = interleave(tasks, num_rounds=5)
+    ratio = median_ratio(seconds["loop, s"], seconds["compute, s"]) / share
+    raw = {"images in loop": NUM_SINGLE_IMAGES, "images": len(pixels), **seconds}
+    return [Row("images/s: features.compute / loop of predict", ratio, 4, raw=raw)]
+
+
+def measure_cached_probe():
+    """Compare a head on cached features with a head on the frozen backbone."""
+    rounds = [_fit_both_ways(seed) for seed in SEEDS]
+    raw = {name: [one[name] for one in rounds] for name in rounds[0]}
+    frozen_s, probe_s = raw["frozen fit, s"], raw["probe fit, s"]
+    both_s = np.add(raw["extraction, s"], probe_s)
+    gap = abs(np.mean(raw["frozen accuracy"]) - np.mean(raw["probe accuracy"]))
+    raw |= {"images": len(_world().train), "epochs": NUM_EPOCHS}
+    name = "s: fit through frozen backbone / probe on cached features"
+    return [
+        Row(name, median_ratio(frozen_s, probe_s), 10, raw=raw),
+        Row(f"{name}, extraction too", median_ratio(frozen_s, both_s), None),
+        Row("accuracy: |frozen - probe|, mean of seeds", float(gap), 0.01, "at most"),
+    ]
+
+
+def _fit_both_ways(seed):
+    """Return {quantity: number} of one seed, both ways right after each other."""
+    from tl_helpers import features
+
+    world, cached = _world(), []
+    frozen, frozen_s = _fit(_head_on_backbone, world.train.images, seed)
+    extraction_s = time_s(
+        lambda: cached.append(features.compute(world.backbone, world.train))
+    )
+    probe, probe_s = _fit(_head_alone, cached[0], seed)
+    test_values = features.compute(world.backbone, world.test)
+    return {
+        "frozen fit, s": frozen_s,
+        "extraction, s": extraction_s,
+        "probe fit, s": probe_s,
+        "frozen accuracy": _accuracy(frozen, world.test.images),
+        "probe accuracy": _accuracy(probe, test_values),
+    }
+
+
+def _head_alone():
+    from tl_helpers import probes
+
+    world = _world()
+    return probes.linear_head(world.width, len(world.train.class_names))
+
+
+def _head_on_backbone():
+    import keras
+
+    world = _world()
+    images = keras.Input(world.train.images.shape[1:])
+    values = world.backbone.extractor()(images, training=False)
+    return keras.Model(images, _head_alone()(values))
+
+
+def _fit(build, inputs, seed):
+    """Build, compile and fit as every learner would; return model and seconds."""
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    model = build()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    labels = _world().train.labels
+    settings = {"batch_size": FIT_BATCH_SIZE, "epochs": NUM_EPOCHS, "verbose": 0}
+
+    def fit():
+        model.compile("adam", loss, metrics=["accuracy"])
+        model.fit(inputs, labels, **settings)
+
+    return model, time_s(fit)
+
+
+def _accuracy(model, inputs):
+    guesses = model.predict(inputs, verbose=0).argmax(axis=1)
+    return float(np.mean(guesses == _world().test.labels))
+
+
+def measure_cache_hit():
+    """Compare a second `features.extract` with computing the features."""
+    from dataclasses import replace
+
+    from tl_helpers import features
+
+    world = _world()
+
+    def copy():  # equal content, not hashed yet
+        return replace(world.images, images=world.images.images.copy())
+
+    ready = [copy() for _ in range(NUM_ROUNDS + 1)]
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TL_CACHE_DIR"] = folder
+        features.extract(world.backbone, world.images)
+        tasks = {
+            "compute, s": lambda: features.compute(world.backbone, world.images),
+            "cached, s": lambda: features.extract(world.backbone, ready.pop()),
+        }
+        seconds = interleave(tasks, NUM_ROUNDS)
+        del os.environ["TL_CACHE_DIR"]
+    ratio = median_ratio(seconds["compute, s"], seconds["cached, s"])
+    raw = {"images": len(world.images), **seconds}
+    return [Row("s: features.compute / second features.extract", ratio, 50, raw=raw)]
+
+
+def measure_import():
+    """Time `import tl_helpers` in fresh interpreters and list what it loads."""
+
+    def python(code):
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE)
+        return done.stdout.decode().split()
+
+    tasks = {
+        "bare interpreter, s": lambda: python("pass"),
+        "import tl_helpers, s": lambda: python("import tl_helpers"),
+    }
+    seconds = interleave(tasks, NUM_ROUNDS)
+    bare_s, import_s = map(statistics.median, seconds.values())
+    loaded = python("import tl_helpers, sys; print(*sys.modules)")
+    heavy = [name for name in loaded if name in ("tensorflow", "keras", "jax")]
+    name = f"s: import tl_helpers / {IMPORT_LIMIT_S} s"
+    ratio = max(0, import_s - bare_s) / IMPORT_LIMIT_S
+    return [
+        Row(name, ratio, 1, "at most", seconds),
+        Row("frameworks loaded by import tl_helpers", len(heavy), 0, "at most"),
+    ]
+
+
+def measure_peak_memory():
+    """Compare the growth of peak memory with the growth of the features."""
+    counts = [FEW_FILES, MANY_FILES] * NUM_MEMORY_ROUNDS
+    command = [
+        sys.executable,
+        ROOT / "benchmarks/ratios/peak_memory.py",
+        *map(str, counts),
+    ]
+    peaks = json.loads(subprocess.check_output(command))
+    few, many = peaks[::2], peaks[1::2]
+    growth = statistics.median(many) - statistics.median(few)
+    num_more = MANY_FILES - FEW_FILES
+    goal = (FEATURES_BYTES + PATH_BYTES) / FEATURES_BYTES
+    ratio = growth / (num_more * FEATURES_BYTES)
+    name = f"peak bytes: {MANY_FILES} - {FEW_FILES} files / the features' own"
+    raw = {
+        f"{FEW_FILES} files, bytes": few,
+        f"{MANY_FILES} files, bytes": many,
+        "allowance for path, label and digest, bytes a file": PATH_BYTES,
+    }
+    return [Row(name, ratio, goal, "at most", raw)]
+
+
+def measure_course():
+    """Time the whole quick course and its slowest notebook."""
+    from tl_helpers.tools import course
+
+    try:
+        outcomes = course.run_course(ROOT / "notebooks", ROOT / "build/course", "quick")
+    except FileNotFoundError as error:
+        tqdm.write(str(error))
+        return []
+    seconds = {outcome.name: outcome.duration_s for outcome in outcomes}
+    slowest = max(seconds, key=seconds.get)
+    failed = [outcome.name for outcome in outcomes if outcome.error]
+    minutes = sum(seconds.values()) / 60
+    return [
+        Row(
+            f"minutes: quick course / {COURSE_LIMIT_MIN}",
+            minutes / COURSE_LIMIT_MIN,
+            1,
+            "at most",
+            {"minutes": minutes, "notebooks, s": seconds},
+        ),
+        Row(
+            f"s: slowest notebook ({slowest}) / {NOTEBOOK_LIMIT_S}",
+            seconds[slowest] / NOTEBOOK_LIMIT_S,
+            1,
+            "at most",
+        ),
+        Row("notebooks that failed", len(failed), 0, "at most", {"failed": failed}),
+    ]
+
+
+# The course comes last, behind everything that does not need it.
+BENCHMARKS = {
+    "import": measure_import,
+    "extraction": measure_extraction,
+    "single_images": measure_single_images,
+    "cache_hit": measure_cache_hit,
+    "cached_probe": measure_cached_probe,
+    "peak_memory": measure_peak_memory,
+    "block_rates": training.measure_block_rates,
+    "staged_thaw": training.measure_staged_thaw,
+    "augmentation": augmenting.measure_augmentation,
+    "augmented_fit": augmenting.measure_augmented_fit,
+    "hub_layer": hub_layer.measure_hub_layer,
+    "logme": choosing.measure_logme,
+    "dann_step": adapting.measure_dann_step,
+    "discrepancy_steps": adapting.measure_discrepancy_steps,
+    "cached_adaptation": adapting.measure_cached_features,
+    "dann_peer": adapting.measure_peer,
+    "episodes": exams.measure_episodes,
+    "course": measure_course,
+}
+
+
+@cache
+def _world():
+    """Load the images and the backbone that several benchmarks share."""
+    from tl_helpers import backbones, datasets
+
+    images = datasets.load("solids")
+    train, test = datasets.split(images, 0.75, 0.25)
+    backbone = backbones.load("embedded")
+    width = backbone.extractor().output_shape[-1]
+    return SimpleNamespace(
+        images=images, train=train, test=test, backbone=backbone, width=width
+    )
+
+
+def use_all_cores():
+    """Give both sides of every ratio the same threads: one for each usable core."""
+    cores = str(len(getattr(os, "sched_getaffinity", lambda _: range(2))(0)))
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+        os.environ.setdefault(name, cores)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def main(arguments=None):
+    """Run the benchmarks; return 0 where every goal is met, else 1."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--only", choices=BENCHMARKS, help="run this one, write nothing"
+    )
+    only = parser.parse_args(arguments).only
+    use_all_cores()
+    rows = []
+    for name in (bar := tqdm([only] if only else list(BENCHMARKS), unit="benchmark")):
+        bar.set_description(name)
+        rows += BENCHMARKS[name]()
+    print(format_table(rows), "", describe_machine(), sep="\n")
+    if not only:
+        write_json(rows, ROOT / "build/bench.json", describe_machine())
+    return int(any(row.met is False for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

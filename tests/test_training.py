@@ -1,0 +1,87 @@
+"""Fresh starts, a number of steps, one schedule, and answers of rows in memory."""
+
+import keras
+import numpy as np
+import pytest
+from tiny import tiny_images
+
+from tl_helpers import training
+from tl_helpers.features import Features
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Two dense layers and dropout on 8 px images, compiled."""
+    stack = [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dropout(0.5)]
+    network = keras.Sequential([*stack, keras.layers.Dense(4), keras.layers.Dense(2)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    network.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"])
+    return network
+
+
+def train(model, seed, num_steps=5):
+    training.reinitialise(model, seed)
+    log = training.fit_steps(model, tiny_images(), num_steps, batch_size=5, seed=seed)
+    return model.get_weights(), log
+
+
+def test_reinitialise_equals_a_fresh_start(model):
+    (first, _), (other, _), (again, _) = (train(model, seed) for seed in (1, 2, 1))
+    for one, two in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert not np.array_equal(first[0], other[0])
+
+
+def test_reset_optimizer_forgets_steps_and_moments_alone(model):
+    train(model, seed=0)
+    assert model.optimizer.iterations.numpy() == 5
+    training.reset_optimizer(model)
+    assert model.optimizer.iterations.numpy() == 0
+    assert float(model.optimizer.learning_rate) == pytest.approx(1e-3)
+    for variable in model.optimizer.variables:
+        if not variable.path.endswith("learning_rate"):
+            assert not variable.numpy().any(), variable.path
+
+
+@pytest.mark.parametrize("num_steps", [1, 7, 12])  # 24 images make 5 batches of 5
+def test_fit_steps_takes_that_many_steps(model, num_steps):
+    _, log = train(model, 0, num_steps)
+    assert model.optimizer.iterations.numpy() == num_steps
+    assert len(log["loss"]) == len(log["accuracy"]) == 1
+
+
+def test_warmup_cosine_rises_to_the_rate_and_falls_to_nothing():
+    schedule = training.warmup_cosine(0.5, num_steps=100)
+    rates = np.array([float(schedule(step)) for step in range(100)])
+    assert rates[0] == pytest.approx(0.05)
+    assert rates[:11] == pytest.approx(np.linspace(0.05, 0.5, 11), abs=1e-6)
+    assert rates.max() == pytest.approx(0.5) and rates.argmax() in (9, 10)
+    # half of the way down the cosine the rate is half of the highest
+    assert rates[55] == pytest.approx(0.25, abs=1e-6)
+    assert rates[-1] < 0.001
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 3])
+def test_warmup_cosine_of_few_steps_is_finite(num_steps):
+    schedule = training.warmup_cosine(0.5, num_steps)
+    assert all(0 <= float(schedule(step)) <= 0.5 for step in range(num_steps + 1))
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 256])
+def test_predict_logits_equals_predict(model, monkeypatch, at_once):
+    monkeypatch.setattr(training, "ANSWERED_AT_ONCE", at_once)
+    images = tiny_images()
+    logits = training.predict_logits(model, images)
+    wanted = model.predict(images.pixels(), verbose=0)
+    np.testing.assert_allclose(logits, wanted, rtol=1e-5, atol=1e-5)
+    by_array = training.predict_logits(model, images.pixels())
+    np.testing.assert_array_equal(logits, by_array)
+
+
+def test_accuracy_takes_images_and_features(model):
+    images = tiny_images()
+    is_right = model.predict(images.pixels(), verbose=0).argmax(axis=1) == images.labels
+    assert training.accuracy(model, images) == pytest.approx(is_right.mean())
+    constant = keras.Sequential([keras.Input((2,)), keras.layers.Identity()])
+    rows = Features(np.array([[0.0, 1], [1, 0], [0, 1]]), np.array([1, 1, 1]))
+    assert training.accuracy(constant, rows) == pytest.approx(2 / 3)

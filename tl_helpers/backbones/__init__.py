@@ -1,0 +1,7 @@
+"""Networks without their classifier, by name: bundled, Keras Applications, TF Hub."""
+
+from tl_helpers.backbones.backbone import Backbone
+from tl_helpers.backbones.hub import HubLayer, export_module
+from tl_helpers.backbones.loading import load, names
+
+__all__ = ["Backbone", "HubLayer", "export_module", "load", "names"]

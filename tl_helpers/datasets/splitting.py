@@ -1,0 +1,141 @@
+"""Rows of a labelled set -> parts that share none, drawn by index."""
+
+import numpy as np
+
+
+def split(labelled, *shares, stratify=True, groups=None, seed=0):
+    """Split by index, so that no image can be on two sides.
+
+    Args:
+        labelled: ImageSet or Features with n rows; both give the same rows.
+        *shares: floats in (0, 1) that add up to 1, or whole numbers of images that
+            add up to n at most; one part comes back for each.
+        stratify: keep the share of every class (ignored with `groups`).
+        groups: int or str (n,): rows of one group (patient, scene) stay together.
+        seed: int.
+
+    Returns:
+        tuple of the same kind, in the order of `shares`.
+
+    Raises:
+        ValueError: the shares do not add up, or a class or the groups are too few
+            for every side to get one.
+    """
+    counts = _share_counts(shares, len(labelled))
+    rng = np.random.default_rng(seed)
+    if groups is not None:
+        parts = _split_groups(np.asarray(groups), counts, rng)
+    elif stratify:
+        parts = _split_stratified(labelled, counts, rng)
+    else:
+        order = rng.permutation(len(labelled))
+        parts = np.split(order, np.cumsum(counts))[: len(counts)]
+    return tuple(labelled[np.sort(part)] for part in parts)
+
+
+def few_per_class(labelled, labels_per_class, seed=0):
+    """Draw the same number of rows from every class, as a small label budget.
+
+    Args:
+        labelled: ImageSet, or Features.
+        labels_per_class: int >= 1.
+        seed: int; the draw for 5 a class is contained in the draw for 20, and images
+            and their features give the same rows.
+
+    Returns:
+        the same kind, with labels_per_class times the number of classes rows.
+
+    Raises:
+        ValueError: a class has fewer rows than asked for.
+    """
+    rng = np.random.default_rng(seed)
+    picks = []
+    for label in np.unique(labelled.labels):
+        rows = rng.permutation(np.flatnonzero(labelled.labels == label))
+        if not 1 <= labels_per_class <= len(rows):
+            raise ValueError(
+                f"Got labels_per_class={labels_per_class}, expected 1 to {len(rows)}, "
+                f"which is what class {_class_name(labelled, label)!r} has; ask for "
+                "fewer or add images."
+            )
+        picks.append(rows[:labels_per_class])
+    return labelled[np.sort(np.concatenate(picks))]
+
+
+def _class_name(labelled, label):
+    """Name of a class; Features know only its number."""
+    names = getattr(labelled, "class_names", None)
+    return names[label] if names else int(label)
+
+
+def _share_counts(shares, num_images):
+    if shares and all(isinstance(s, int | np.integer) for s in shares):
+        counts = [int(s) for s in shares]
+    else:
+        if abs(sum(shares) - 1) > 1e-6 or min(shares, default=0) <= 0:
+            raise ValueError(
+                f"Got shares {shares}, expected positive ones that add up to 1; "
+                "for example split(images, 0.8, 0.2)."
+            )
+        edges = np.rint(np.cumsum((0, *shares)) * num_images).astype(int)
+        counts = np.diff(edges).tolist()
+    if min(counts) < 1 or sum(counts) > num_images:
+        raise ValueError(
+            f"Got parts of {counts} images from {num_images}, expected at least one "
+            "in each and no more than there are; change the shares."
+        )
+    return counts
+
+
+def _split_stratified(labelled, counts, rng):
+    """Deal every class out in proportion to the wanted counts."""
+    total, num_rows = sum(counts), len(labelled)
+    parts = [[] for _ in counts]
+    for label in np.unique(labelled.labels):
+        rows = rng.permutation(np.flatnonzero(labelled.labels == label))
+        if len(rows) < len(counts):
+            raise ValueError(
+                f"Class {_class_name(labelled, label)!r} has {len(rows)} images, "
+                f"expected at least {len(counts)} to put one on every side; add images "
+                "or drop the class."
+            )
+        used = round(len(rows) * total / num_rows)
+        edges = np.rint(np.cumsum((0, *counts)) / total * used).astype(int)
+        edges = _at_least_one_each(edges)
+        for part, start, stop in zip(parts, edges[:-1], edges[1:], strict=True):
+            part.append(rows[start:stop])
+    return [np.concatenate(part) for part in parts]
+
+
+def _at_least_one_each(edges):
+    """Move the edges of a class so that no side is left without it."""
+    edges = edges.copy()
+    edges[-1] = max(edges[-1], len(edges) - 1)
+    for i in range(1, len(edges) - 1):
+        edges[i] = max(edges[i], edges[i - 1] + 1)
+    for i in range(len(edges) - 2, 0, -1):
+        edges[i] = min(edges[i], edges[i + 1] - 1)
+    return edges
+
+
+def _split_groups(groups, counts, rng):
+    """Give whole groups to the side that is furthest from its wanted count."""
+    names, members = np.unique(groups, return_inverse=True)
+    if len(names) < len(counts):
+        raise ValueError(
+            f"Got {len(names)} groups, expected at least {len(counts)}, one for every "
+            "side; use finer groups or fewer sides."
+        )
+    missing = np.array(counts, float)
+    parts = [[] for _ in counts]
+    for group in rng.permutation(len(names)):
+        rows = np.flatnonzero(members == group)
+        side = int(np.argmax(missing))
+        parts[side].append(rows)
+        missing[side] -= len(rows)
+    if not all(parts):
+        raise ValueError(
+            f"Got groups too uneven for parts of {counts} images: one side is empty; "
+            "change the shares or split the largest group."
+        )
+    return [np.concatenate(part) for part in parts]

@@ -1,0 +1,32 @@
+"""Arrays -> pictures; never models."""
+
+from tl_helpers.plots.curves import (
+    bars,
+    gains,
+    label_efficiency,
+    layer_choice,
+    pareto,
+    reliability,
+)
+from tl_helpers.plots.images import activation_maps, filters, one_of_each, show_images
+from tl_helpers.plots.maps import confusion_matrix, cosines, domains, feature_map
+from tl_helpers.plots.style import MARKERS, use_style
+
+__all__ = [
+    "MARKERS",
+    "activation_maps",
+    "bars",
+    "confusion_matrix",
+    "cosines",
+    "domains",
+    "feature_map",
+    "filters",
+    "gains",
+    "label_efficiency",
+    "layer_choice",
+    "one_of_each",
+    "pareto",
+    "reliability",
+    "show_images",
+    "use_style",
+]

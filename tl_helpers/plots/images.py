@@ -1,0 +1,103 @@
+"""Images and what a network makes of them."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+
+def show_images(images, titles=None, columns=10, size_in=0.95):
+    """Draw a sheet of thumbnails.
+
+    Args:
+        images: uint8 (n, height, width, 3), RGB, [0, 255].
+        titles: n strings above the images, or None.
+        columns: images a row.
+        size_in: side of one image in inches.
+
+    Returns:
+        matplotlib Figure.
+    """
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    titles = [""] * len(images) if titles is None else titles
+    titled_rows = sum(
+        any(titles[i : i + columns]) for i in range(0, rows * columns, columns)
+    )
+    height = rows * (size_in + 0.05) + 0.3 * titled_rows
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(columns * size_in, height), squeeze=False
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    for i, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
+        axis.imshow(image, interpolation="nearest")
+        axis.set_title(titles[i].replace(" ", "\n"), fontsize=8, pad=2)
+    return figure
+
+
+def one_of_each(image_set, per_class=1, seed=0):
+    """Draw images of every class, one column a class.
+
+    Args:
+        image_set: ImageSet.
+        per_class: rows of the sheet.
+        seed: int, decides which images.
+
+    Returns:
+        matplotlib Figure.
+    """
+    rng = np.random.default_rng(seed)
+    picks = [
+        rng.choice(np.flatnonzero(image_set.labels == label), per_class, replace=False)
+        for label in range(len(image_set.class_names))
+    ]
+    rows = np.stack(picks, axis=1).ravel()
+    blank = [""] * (len(rows) - len(picks))
+    titles = [name.replace("_", " ") for name in image_set.class_names] + blank
+    return show_images(image_set.pixels(rows), titles, columns=len(picks))
+
+
+def filters(kernels, columns=12):
+    """Draw the kernels of a first convolution as small colour pictures.
+
+    Args:
+        kernels: float (height, width, 3, n).
+        columns: kernels a row.
+
+    Returns:
+        matplotlib Figure.
+    """
+    kernels = np.moveaxis(kernels, -1, 0)
+    peak = np.abs(kernels).max(axis=(1, 2, 3), keepdims=True)
+    images = np.uint8(127.5 + 127.5 * kernels / np.where(peak > 0, peak, 1))
+    return show_images(images, columns=columns, size_in=0.6)
+
+
+def activation_maps(image, maps, num_channels=6):
+    """Draw an image and, a row a block, the channels that answer it most.
+
+    Args:
+        image: uint8 (height, width, 3), RGB, [0, 255].
+        maps: {block: float (height, width, channels)}.
+        num_channels: channels a row.
+
+    Returns:
+        matplotlib Figure.
+    """
+    figure, axes = plt.subplots(
+        len(maps),
+        num_channels + 1,
+        figsize=(num_channels + 1, 1.02 * len(maps)),
+        squeeze=False,
+    )
+    for row, (block, values) in zip(axes, maps.items(), strict=True):
+        strongest = np.argsort(-values.std(axis=(0, 1)))[:num_channels]
+        row[0].imshow(image)
+        size_px = f"{values.shape[0]}×{values.shape[1]}"
+        row[0].set_ylabel(f"{block}\n{size_px}", fontsize=8)
+        for axis, channel in zip(row[1:], strongest, strict=True):
+            axis.imshow(values[..., channel], cmap="magma")
+        for axis in row:
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.spines[:].set_visible(False)
+    return figure

@@ -1,0 +1,127 @@
+"""What every training shares: a fresh start, a number of steps, answers to score."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from tl_helpers import evaluation
+
+WARMUP_SHARE = 0.1  # of the steps
+ANSWERED_AT_ONCE = 256  # rows
+
+
+def reinitialise(model, seed):
+    """Give a compiled model new random weights and a fresh optimizer.
+
+    The same as building it anew, without compiling it again: for comparing many
+    trainings from scratch. What its layers draw (dropout) begins anew, too.
+
+    Args:
+        model: compiled keras.Model whose optimizer starts from zeros, as all of
+            Keras's do but for the learning rate.
+        seed: int, decides the weights.
+    """
+    keras.utils.set_random_seed(seed)
+    fresh = keras.models.clone_model(model)
+    for variable, new in zip(model.variables, fresh.variables, strict=True):
+        variable.assign(new)
+    reset_optimizer(model)
+
+
+def reset_optimizer(model):
+    """Take a compiled model's optimizer back to its first step.
+
+    Args:
+        model: compiled keras.Model whose optimizer starts from zeros, as all of
+            Keras's do but for the learning rate.
+    """
+    for variable in model.optimizer.variables:
+        if not variable.path.endswith("learning_rate"):
+            variable.assign(ops.zeros_like(variable))
+
+
+def fit_steps(model, images, num_steps, batch_size, seed, augment=None, **settings):
+    """Train for a number of steps, however many images there are.
+
+    Args:
+        model: compiled keras.Model that takes images.
+        images: ImageSet; its batches begin again as often as needed.
+        num_steps: int >= 1.
+        batch_size: int >= 1.
+        seed: int, decides the order of the images and what layers draw.
+        augment: as in `ImageSet.batches`.
+        **settings: of `keras.Model.fit`, such as callbacks or validation_data.
+
+    Returns:
+        {name: [value]} as in the history of `fit`, of one epoch with all the steps.
+    """
+    keras.utils.set_random_seed(seed)
+    batches = images.batches(batch_size, shuffle=True, seed=seed, augment=augment)
+    settings = {"verbose": 0} | settings
+    return model.fit(batches.repeat(), steps_per_epoch=num_steps, **settings).history
+
+
+def warmup_cosine(learning_rate, num_steps):
+    """Schedule: up in a straight line over a tenth of the steps, down along a cosine.
+
+    Args:
+        learning_rate: the highest, > 0.
+        num_steps: int >= 1; at the last of them the rate is nearly 0.
+
+    Returns:
+        keras.optimizers.schedules.CosineDecay, for any optimizer.
+
+    Source: Loshchilov & Hutter 2017 (arXiv:1608.03983), without restarts.
+    """
+    warmup = max(1, round(WARMUP_SHARE * num_steps))
+    return keras.optimizers.schedules.CosineDecay(
+        learning_rate / warmup,
+        max(1, num_steps - warmup),
+        warmup_target=learning_rate,
+        warmup_steps=warmup,
+    )
+
+
+def predict_logits(model, rows):
+    """Answer rows that lie in memory, a few hundred at a time.
+
+    The same numbers as `model.predict`, which sets up a data pipeline first: on 400
+    rows of 192 numbers that takes fifty times as long.
+
+    Args:
+        model: keras.Model.
+        rows: array (n, ...), Features, or ImageSet.
+
+    Returns:
+        float (n, classes).
+    """
+    rows = _in_memory(rows)
+    starts = range(0, len(rows), ANSWERED_AT_ONCE)
+    parts = [model.predict_on_batch(rows[i : i + ANSWERED_AT_ONCE]) for i in starts]
+    return np.concatenate(parts)
+
+
+def accuracy(model, labelled):
+    """Share of right answers of a model that gives logits.
+
+    Args:
+        model: keras.Model.
+        labelled: Features, or ImageSet.
+
+    Returns:
+        float in [0, 1].
+    """
+    answers = predict_logits(model, labelled).argmax(axis=1)
+    return evaluation.accuracy(answers, labelled.labels)
+
+
+def _in_memory(rows):
+    """Return the array of Features or of an ImageSet, or the array itself."""
+    if hasattr(rows, "pixels"):
+        return rows.pixels()
+    return getattr(rows, "values", rows)
+
+
+def share_of_a_replica():
+    """Return 1 / number of replicas, by which Keras scales its own losses."""
+    return keras.losses.MeanAbsoluteError()(ops.zeros((1, 1)), ops.ones((1, 1)))
