@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers, ops
 from scipy.special import log_softmax
+from tiny import moved, values_of
 
-from tests.tiny import moved, values_of
 from tl_helpers import datasets
 from tl_helpers.multitask import (
     Angle,

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import layers
 from scipy.special import log_softmax
+from tiny import moved, tiny_images, values_of
 
-from tests.tiny import moved, tiny_images, values_of
 from tl_helpers import fewshot
 from tl_helpers.saving import load_model, save_model
 
