@@ -38,10 +38,23 @@ def _parser():
     course = add("course", _course, "run every notebook, write build/course/index.html")
     course.add_argument("--profile", choices=("quick", "full"))
     course.add_argument("--out", default="build/course", help="folder of the pages")
-    course.add_argument("--only", metavar="NAME", help="one notebook: 00_start_here")
     add("doctor", _doctor, "say what this machine has and what would be downloaded")
     add("badges", _badges, "stamp Colab badge and set-up cell into every notebook")
-    add("exercises", _exercises, "write the learners' notebooks, without the solutions")
+    record = add(
+        "record",
+        _record,
+        "run the authored notebooks of notebooks/solutions, keep their outputs, write "
+        "down their claims and seconds, then write the learners' notebooks",
+    )
+    exercises = add(
+        "exercises",
+        _exercises,
+        "write the learners' notebooks: the authored ones without their solutions",
+    )
+    for command in (course, record, exercises):
+        command.add_argument(
+            "--only", metavar="NAME", help="one of them: 00_start_here"
+        )
     add("pictures", _pictures, "write each notebook's picture into docs/pictures")
     cache = add("cache", _cache, "show the size of the features cache, or empty it")
     cache.add_argument("--clear", action="store_true", help="empty it")
@@ -54,18 +67,27 @@ def _parser():
 
 
 def _course(chosen):
-    from tl_helpers.tools import course
+    from tl_helpers import profiles
+    from tl_helpers.tools import course, record
 
-    outcomes = course.run_course(
-        out=chosen.out, profile=chosen.profile, only=chosen.only
-    )
-    for outcome in outcomes:
-        print(f"{outcome.name}: {outcome.duration_s:.0f} s, ", end="")
-        print(f"{outcome.num_checks} checked claims{outcome.error and ', FAILED'}")
-        if outcome.error:
-            print(f"  {outcome.error}")
+    profile = chosen.profile or profiles.current().name
+    outcomes = course.run_course(out=chosen.out, profile=profile, only=chosen.only)
+    recorded = record.read("notebooks/solutions") if profile == "quick" else {}
+    print(course.summary(outcomes, recorded, "notebooks", with_claims=False))
     print(f"{chosen.out}/index.html")
     return int(any(outcome.error for outcome in outcomes))
+
+
+def _record(chosen):
+    from tl_helpers.tools import course, exercises, record
+
+    before = record.read("notebooks/solutions")
+    outcomes = course.record_course(only=chosen.only)
+    print(course.summary(outcomes, before, "notebooks/solutions"))
+    if any(outcome.error for outcome in outcomes):
+        return 1
+    for path in exercises.write_learners(only=chosen.only):
+        print(f"wrote {path}")
 
 
 def _doctor(_):
@@ -84,10 +106,10 @@ def _badges(_):
         print(f"stamped {path}")
 
 
-def _exercises(_):
+def _exercises(chosen):
     from tl_helpers.tools import exercises
 
-    for path in exercises.write_learners():
+    for path in exercises.write_learners(only=chosen.only):
         print(f"wrote {path}")
 
 

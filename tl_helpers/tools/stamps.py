@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from tl_helpers.storage import write_text
-from tl_helpers.tools.notebooks import find_notebooks
+from tl_helpers.tools.notebooks import find_notebooks, write_notebook
 
 # The repository's public address: badges and set-up cells are stamped from this line.
 REPOSITORY_URL = "https://github.com/tl-helpers/transfer-learning-course"
@@ -18,10 +17,13 @@ BADGE_START = "[![Open in Colab]"
 
 
 def stamp_badges(folder="notebooks"):
-    """Write the Colab badge and the set-up cell into every notebook, solutions too.
+    """Write the Colab badge and the set-up cell into every notebook.
+
+    The authored ones first, each with the badge of its own place, then the learners'.
 
     Args:
-        folder: str or Path that holds the notebooks, named as in the repository.
+        folder: str or Path of the learners' notebooks, named as in the repository; the
+            authored ones lie in its `solutions`.
 
     Returns:
         list of Path that changed; an empty one where all was up to date.
@@ -33,14 +35,12 @@ def stamp_badges(folder="notebooks"):
     import nbformat
 
     root = Path(folder).resolve().parent
-    paths = find_notebooks(folder) + sorted(Path(folder).glob("solutions/*.ipynb"))
+    paths = sorted(Path(folder).glob("solutions/*.ipynb")) + find_notebooks(folder)
     changed = []
     for path in paths:
         book = nbformat.read(path, as_version=4)
-        before = nbformat.writes(book)
         stamp(book, path.resolve().relative_to(root).as_posix())
-        if nbformat.writes(book) != before:
-            write_text(path, nbformat.writes(book) + "\n")
+        if write_notebook(path, book):
             changed.append(path)
     return changed
 
@@ -62,7 +62,15 @@ def badge(place):
 
 
 def stamp(book, place):
-    """Put the badge below the title and the set-up cell before all other code."""
+    """Put the badge below the title and the set-up cell before all other code.
+
+    Args:
+        book: nbformat notebook, changed in place.
+        place: str, its path in the repository, with forward slashes.
+
+    Raises:
+        ValueError: it does not begin with a heading.
+    """
     import nbformat
 
     first = book.cells[0] if book.cells else None
