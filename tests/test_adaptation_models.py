@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 from keras import layers
 from scipy.special import log_softmax, softmax
+from tiny import PROVENANCE, moved, tiny_images, values_of
 
-from tests.tiny import PROVENANCE, moved, tiny_images, values_of
 from tl_helpers.adaptation import (
     CDAN,
     DANN,
@@ -23,6 +23,7 @@ from tl_helpers.adaptation import (
     pairs,
 )
 from tl_helpers.datasets.image_set import ImageSet
+from tl_helpers.features import Features
 
 WIDTH, CLASSES, ROWS = 3, 2, 24
 
@@ -51,10 +52,10 @@ def network(batch_norm=False):
 
 BUILD = {
     "DANN": lambda bn=False: DANN(
-        encoder(bn), head(), dense_network(5, (), 1, name="judge")
+        encoder(bn), head(), dense_network(5, (), 1, name="discriminator")
     ),
     "CDAN": lambda bn=False: CDAN(
-        encoder(bn), head(), dense_network(5 * CLASSES, (), 1, name="judge")
+        encoder(bn), head(), dense_network(5 * CLASSES, (), 1, name="discriminator")
     ),
     "CORAL": lambda bn=False: Discrepancy(encoder(bn), head(), "coral", strength=5),
     "MMD": lambda bn=False: Discrepancy(encoder(bn), head(), "mmd", strength=5),
@@ -76,7 +77,7 @@ def compiled(model, optimizer=None):
 
 def fitted(model, epochs=1, **settings):
     source, labels, target = domains()
-    data = pairs((source, labels), target, 8)
+    data = pairs(Features(source, labels), target, 8)
     history = compiled(model, **settings).fit(data, epochs=epochs, verbose=0)
     return history.history
 
@@ -144,13 +145,13 @@ def cdan_loss(model, source, labels, target):
     logits = [model.head(z).numpy() for z in features]
     weights = [1 + np.exp(-entropies(g)) for g in logits]
     weights = [w / w.mean() for w in weights]
-    judged = [
+    shown = [
         np.array(
             [np.outer(f, p).ravel() for f, p in zip(z, softmax(g, 1), strict=True)]
         )
         for z, g in zip(features, logits, strict=True)
     ]
-    ds, dt = (model.discriminator(x).numpy()[:, 0] for x in judged)
+    ds, dt = (model.discriminator(x).numpy()[:, 0] for x in shown)
     each = weights[0] * np.logaddexp(0, -ds), weights[1] * np.logaddexp(0, dt)
     return cross_entropy(logits[0], labels) + np.concatenate(each).mean()
 
@@ -248,15 +249,19 @@ def test_dann_step_is_the_papers_saddle_point():
             tf.concat([tf.nn.softplus(-ds), tf.nn.softplus(dt)], 0)
         )
     encoder_kernel = model.encoder.trainable_variables[0].value
-    judge_kernel = model.discriminator.trainable_variables[0].value
+    discriminator_kernel = model.discriminator.trainable_variables[0].value
     expected = encoder_kernel - 0.1 * (
         tape.gradient(class_loss, encoder_kernel)
         - 0.7 * tape.gradient(domain_loss, encoder_kernel)
     )
-    expected_judge = judge_kernel - 0.1 * tape.gradient(domain_loss, judge_kernel)
+    expected_discriminator = discriminator_kernel - 0.1 * tape.gradient(
+        domain_loss, discriminator_kernel
+    )
     compiled(model).train_on_batch({"source": source, "target": target}, labels)
     np.testing.assert_allclose(encoder_kernel, expected, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(judge_kernel, expected_judge, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        discriminator_kernel, expected_discriminator, rtol=1e-4, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tl_helpers.domains import distance
-from tl_helpers.domains.class_shift import class_shift
-from tl_helpers.domains.distance import mmd_test, proxy_a_distance
+from tl_helpers.domains import class_shift, distance, mmd_test, proxy_a_distance
+from tl_helpers.features import Features
 
 WIDTHS = (0.25, 0.5, 1, 2, 4)
 seeds = st.integers(0, 10_000)
@@ -170,25 +169,29 @@ SOURCE = [[-1.0, 0], [1, 0], [4, 5], [6, 5]]  # class means (0, 0) and (5, 5)
 LABELS = [0, 0, 1, 1]
 
 
+def labelled(values, labels=LABELS):
+    return Features(np.asarray(values), np.asarray(labels))
+
+
 def test_class_shift_by_hand():
     """Moves (0, 4) and (3, 4); 8 squared deviations of 1 over 8 - 4 degrees."""
-    target = [[-1.0, 4], [1, 4], [7, 9], [9, 9]]
-    shift = class_shift(SOURCE, LABELS, target, LABELS)
+    target = labelled([[-1.0, 4], [1, 4], [7, 9], [9, 9]])
+    shift = class_shift(labelled(SOURCE), target)
     assert shift.per_class == pytest.approx({0: 4 / 2**0.5, 1: 5 / 2**0.5})
     assert shift.overall == pytest.approx(np.hypot(1.5, 4) / 2**0.5)
 
 
 def test_class_shift_overall_cancels_where_classes_part():
-    target = [[-1.0, 4], [1, 4], [4, 1], [6, 1]]
-    shift = class_shift(SOURCE, LABELS, target, LABELS)
+    target = labelled([[-1.0, 4], [1, 4], [4, 1], [6, 1]])
+    shift = class_shift(labelled(SOURCE), target)
     assert shift.per_class == pytest.approx({0: 4 / 2**0.5, 1: 4 / 2**0.5})
     assert shift.overall == pytest.approx(0)
 
 
 def test_class_shift_leaves_out_classes_that_only_the_source_has():
-    more = [*SOURCE, [100.0, 100], [300, 100]]
-    shift = class_shift(more, [*LABELS, 7, 7], SOURCE, LABELS)
-    assert shift == class_shift(SOURCE, LABELS, SOURCE, LABELS)
+    more = labelled([*SOURCE, [100.0, 100], [300, 100]], [*LABELS, 7, 7])
+    shift = class_shift(more, labelled(SOURCE))
+    assert shift == class_shift(labelled(SOURCE), labelled(SOURCE))
     assert shift.per_class == {0: 0, 1: 0}
 
 
@@ -199,9 +202,10 @@ def test_class_shift_ignores_unit_origin_and_rotation(seed, unit):
     labels = np.arange(20) % 3
     turn, _ = np.linalg.qr(cloud(4, 4, seed + 2))
     moved = class_shift(
-        unit * source @ turn + 5, labels, unit * target @ turn + 5, labels[:16]
+        labelled(unit * source @ turn + 5, labels),
+        labelled(unit * target @ turn + 5, labels[:16]),
     )
-    shift = class_shift(source, labels, target, labels[:16])
+    shift = class_shift(labelled(source, labels), labelled(target, labels[:16]))
     assert moved.overall == pytest.approx(shift.overall)
     assert moved.per_class == pytest.approx(shift.per_class)
 
@@ -218,12 +222,12 @@ def test_class_shift_ignores_unit_origin_and_rotation(seed, unit):
 )
 def test_class_shift_refuses_labels(labels, sentence):
     with pytest.raises(ValueError, match=sentence):
-        class_shift(SOURCE, LABELS, SOURCE, labels)
+        class_shift(labelled(SOURCE), labelled(SOURCE, labels))
 
 
 def test_class_shift_refuses_classes_without_spread():
     with pytest.raises(ValueError, match="rows are all the same"):
-        class_shift([[0.0], [1]], [0, 1], [[2.0], [3]], [0, 1])
+        class_shift(labelled([[0.0], [1]], [0, 1]), labelled([[2.0], [3]], [0, 1]))
 
 
 @pytest.mark.parametrize("measure", [proxy_a_distance, mmd_test])

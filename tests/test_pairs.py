@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tiny import PROVENANCE, tiny_images
 
-from tests.tiny import PROVENANCE, tiny_images
 from tl_helpers.adaptation import DANN, dense_network
 from tl_helpers.adaptation.pairs import pairs
-from tl_helpers.datasets import image_set
+from tl_helpers.datasets import batches as batch_module
 from tl_helpers.datasets.files import ImageFiles
 from tl_helpers.datasets.image_set import ImageSet
 from tl_helpers.features import Features
@@ -19,7 +19,7 @@ from tl_helpers.features import Features
 def numbered(num_source, num_target, batch_size, seed=0):
     """Pairs whose rows are their own numbers."""
     rows = [np.arange(n, dtype="float32")[:, None] for n in (num_source, num_target)]
-    return pairs((rows[0], np.arange(num_source)), rows[1], batch_size, seed)
+    return pairs(Features(rows[0], np.arange(num_source)), rows[1], batch_size, seed)
 
 
 def draw(batches, epochs):
@@ -115,10 +115,10 @@ def test_fit_trains_on_what_pairs_draws(num_target):
     trained = {"source": [], "target": []}
 
     class Watch(DANN):
-        def meet(self, source, target, training):
+        def forward(self, source, target, training):
             for name, rows in {"source": source, "target": target}.items():
                 trained[name] += rows[:, 0].numpy().astype(int).tolist()
-            return super().meet(source, target, training)
+            return super().forward(source, target, training)
 
     model = Watch(dense_network(1, (), 4), dense_network(4, (), 12))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -136,7 +136,7 @@ def test_pairs_decodes_files_that_memory_does_not_hold(tmp_path, monkeypatch):
         Image.fromarray(pixels).save(path)
     in_files = replace(images, images=ImageFiles(paths, images.images.shape[1]))
     cached = first_images(pairs(in_files, images, 4))
-    monkeypatch.setattr(image_set, "MAX_CACHED_BYTES", 0)
+    monkeypatch.setattr(batch_module, "MAX_CACHED_BYTES", 0)
     decoded = first_images(pairs(in_files, images, 4))
     np.testing.assert_array_equal(
         decoded["source"], first_images(pairs(images, images, 4))["source"]
@@ -148,17 +148,23 @@ def rows(*shape, top=1.0):
     return np.full(shape, top, "float32")
 
 
+FOUR = Features(rows(4, 3), np.arange(4))
+BRIGHT = Features(rows(4, 2, 2, 3, top=255), np.arange(4))
+
+
 @pytest.mark.parametrize(
     "source, target, message",
     [
-        ((rows(4, 3), np.arange(4)), rows(0, 3), "empty target"),
-        ((rows(0, 3), np.arange(0)), rows(4, 3), "empty source"),
-        ((rows(4, 3), np.arange(3)), rows(4, 3), "3 labels for 4 source rows"),
-        ((rows(4, 3), np.arange(4)), rows(4, 5), r"\(3,\) and target rows .*\(5,\)"),
-        ((rows(4, 3), np.arange(4)), rows(4, 3) * np.nan, "not finite"),
-        ((rows(4, 2, 2, 3, top=255), np.arange(4)), rows(4, 2, 2, 3), "one range"),
+        (FOUR, rows(0, 3), "empty target"),
+        (Features(rows(0, 3), np.arange(0)), rows(4, 3), "empty source"),
+        (replace(FOUR, labels=np.arange(3)), rows(4, 3), r"shape \(3,\) for 4 rows"),
+        (FOUR, rows(4, 5), r"\(3,\) and target rows .*\(5,\)"),
+        (FOUR, rows(4, 3) * np.nan, "not finite"),
+        (FOUR, 7, r"a target of shape \(\)"),
+        (BRIGHT, rows(4, 2, 2, 3), "one range"),
         (rows(4, 3), rows(4, 3), "source needs its labels"),
-        ((rows(4, 3), np.arange(4)), (rows(4, 3), np.arange(4)), "values alone"),
+        ((rows(4, 3), np.arange(4)), rows(4, 3), "source of type tuple"),
+        (FOUR, (rows(4, 3), np.arange(4)), "values alone"),
     ],
 )
 def test_pairs_refuses(source, target, message):

@@ -9,6 +9,7 @@ from keras import layers
 from tl_helpers.adaptation import DANN, GradientReversal, InverseDecay, Ramp, pairs
 from tl_helpers.adaptation.networks import dense_network
 from tl_helpers.adaptation.reversal import ramp
+from tl_helpers.features import Features
 
 normal = st.floats(-1e3, 1e3, width=32, allow_subnormal=False)
 TINY = np.finfo("float32").tiny  # a product below this may count as 0
@@ -79,9 +80,8 @@ def test_ramp_raises_strength_over_all_epochs():
     model = DANN(dense_network(3, (), 4), dense_network(4, (), 2), strength=1.0)
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     rng = np.random.default_rng(0)
-    batches = pairs(
-        (rng.normal(size=(12, 3)), np.arange(12) % 2), rng.normal(size=(12, 3)), 4
-    )
+    source = Features(rng.normal(size=(12, 3)), np.arange(12) % 2)
+    batches = pairs(source, rng.normal(size=(12, 3)), 4)
     model.fit(batches, epochs=4, verbose=0, callbacks=[Ramp(2.0), Watch()])
     np.testing.assert_allclose(seen, 2 * ramp(np.arange(12) / 12), rtol=1e-6)
 

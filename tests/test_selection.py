@@ -1,12 +1,15 @@
 """A sweep chooses without target labels, says what that costs, and can be resumed."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.special import softmax
+from tiny import tiny_images
 
 from tl_helpers import selection
+from tl_helpers.features import Features
 from tl_helpers.selection import sweep as sweep_module
 from tl_helpers.selection.sweep import (
     DEFAULT_VALIDATORS,
@@ -22,11 +25,17 @@ from tl_helpers.selection.validators import (
 )
 
 RNG = np.random.default_rng(0)
-LABELS = np.arange(60) % 3
-SOURCE = np.eye(3)[LABELS] * 4 + RNG.normal(size=(60, 3))
+
+
+def clouds(labels):
+    """Rows around one centre a class."""
+    return np.eye(3)[labels] * 4 + RNG.normal(size=(len(labels), 3))
+
+
+SOURCE = Features(clouds(np.arange(60) % 3), np.arange(60) % 3)
 TARGET_LABELS = np.arange(45) % 3
-TARGET = np.eye(3)[TARGET_LABELS] * 4 + RNG.normal(size=(45, 3)) + [0, 0, 3]
-TEST = (TARGET[:30], TARGET_LABELS[:30])
+TARGET = clouds(TARGET_LABELS) + [0, 0, 3]
+TEST = Features(TARGET[:30], TARGET_LABELS[:30])
 
 
 class Nearest:
@@ -35,8 +44,7 @@ class Nearest:
     def __init__(self, means, shift=0.0, sign=1):
         self.means, self.shift, self.sign = means, shift, sign
 
-    def predict(self, values, verbose):
-        assert verbose == 0
+    def predict_on_batch(self, values):
         squares = np.square(values[:, None] - self.shift - self.means).sum(axis=2)
         return -self.sign * squares
 
@@ -44,17 +52,17 @@ class Nearest:
         return values - self.shift
 
 
-def train(setting, source, labels, target):
+def train(setting, source, target):
     """Setting: share of the domains' distance that is taken out."""
     means = np.full((3, 3), 1e3)  # of a class without rows
-    for label in np.unique(labels):
-        means[label] = source[labels == label].mean(axis=0)
-    shift = setting * (target.mean(axis=0) - source.mean(axis=0))
+    for label in np.unique(source.labels):
+        means[label] = source.values[source.labels == label].mean(axis=0)
+    shift = setting * (target.mean(axis=0) - source.values.mean(axis=0))
     return Nearest(means, shift)
 
 
 def sweep(settings=(0.0, 1.0), **options):
-    return select(train, settings, SOURCE, LABELS, TARGET, *TEST, **options)
+    return select(train, settings, SOURCE, TARGET, TEST, **options)
 
 
 @pytest.fixture(scope="module")
@@ -70,15 +78,20 @@ def test_select_gives_every_score_and_the_best_setting(swept):
     assert list(swept.models) == [0.0, 1.0, 5.0]
 
 
+def parts():
+    """What `select` trains on, and what it holds out."""
+    seen = []
+    select(lambda *data: seen.append(data) or train(*data), [1], SOURCE, TARGET)
+    trained = seen[0][1]
+    is_held_out = ~np.isin(SOURCE.values[:, 0], trained.values[:, 0])
+    return trained, SOURCE[is_held_out]
+
+
 def test_select_scores_are_the_validators_own(swept):
-    model, data = (
-        swept.models[1.0],
-        sweep_module._hold_out(SOURCE, LABELS, TARGET, seed=0),
-    )
-    answers = model.predict(data.validation, verbose=0).argmax(axis=1)
-    is_wrong = answers != data.validation_labels
-    logits = model.predict(TARGET, verbose=0)
-    sets = (data.source, data.validation, TARGET)
+    model, (trained, held_out) = swept.models[1.0], parts()
+    is_wrong = model.predict_on_batch(held_out.values).argmax(axis=1) != held_out.labels
+    logits = model.predict_on_batch(TARGET)
+    sets = (trained.values, held_out.values, TARGET)
     source, validation, target = map(model.features, sets)
     expected = {
         "source_validation": 1 - is_wrong.mean(),
@@ -92,16 +105,16 @@ def test_select_scores_are_the_validators_own(swept):
 
 
 def test_select_accuracy_is_that_on_the_test_images(swept):
-    answers = swept.models[1.0].predict(TEST[0], verbose=0).argmax(axis=1)
-    assert swept.accuracy[1.0] == (answers == TEST[1]).mean()
+    answers = swept.models[1.0].predict_on_batch(TEST.values).argmax(axis=1)
+    assert swept.accuracy[1.0] == (answers == TEST.labels).mean()
 
 
 def test_select_shows_validators_images_with_their_own_labels(monkeypatch):
     monkeypatch.setattr(sweep_module, "MAX_ROWS", 9)
-    separate = 50 * np.eye(3)[LABELS] + SOURCE
-    found = select(train, [0.0], separate, LABELS, TARGET)
+    far = replace(SOURCE, values=50 * np.eye(3)[SOURCE.labels] + SOURCE.values)
+    found = select(train, [0.0], far, TARGET)
     assert found.scores["source_validation"][0.0] == 1
-    again = select(train, [0.0], separate, LABELS, TARGET)
+    again = select(train, [0.0], far, TARGET)
     assert again.scores == found.scores
 
 
@@ -124,8 +137,8 @@ def test_select_report_sets_choices_beside_the_oracle(swept):
     best = max(swept.accuracy.values())
     for row in report:
         assert row.accuracy == swept.accuracy[row.setting]
-        assert row.gap == best - row.accuracy
-    assert report[-1].gap == 0
+        assert row.regret == best - row.accuracy
+    assert report[-1].regret == 0
 
 
 def test_select_report_in_words():
@@ -136,24 +149,41 @@ def test_select_report_in_words():
 
 def test_select_never_sees_target_test_labels():
     """Permuted, they change the accuracies, but no score and no choice."""
-    options = {"settings": [0.0, 0.5, 1.0], "validators": VALIDATORS}
-    plain = sweep(**options)
-    permuted = select(
-        train,
-        source=SOURCE,
-        source_labels=LABELS,
-        target=TARGET,
-        target_test=TEST[0],
-        target_test_labels=np.roll(TEST[1], 1),
-        **options,
+    rolled = replace(TEST, labels=np.roll(TEST.labels, 1))
+    plain, permuted = (
+        select(train, [0.0, 0.5, 1.0], SOURCE, TARGET, test, VALIDATORS)
+        for test in (TEST, rolled)
     )
     assert permuted.scores == plain.scores
     assert permuted.chosen == plain.chosen
     assert permuted.accuracy != plain.accuracy
 
 
+def test_select_takes_a_labelled_target_and_looks_at_its_values_only():
+    labelled = Features(TARGET, TARGET_LABELS)
+    assert select(train, [1.0], SOURCE, labelled).scores == sweep([1.0]).scores
+
+
+def test_select_gives_the_pixels_of_image_sets():
+    images, seen = tiny_images(24), []
+
+    class ByColour(Nearest):
+        def predict_on_batch(self, values):
+            return values.mean(axis=(1, 2))
+
+    def spy(setting, source, target):
+        seen.append((source, target))
+        return ByColour(None)
+
+    found = select(spy, [1], images, images, images, ["source_validation"])
+    source, target = seen[0]
+    assert source.values.shape[1:] == (8, 8, 3) and source.values.dtype == "uint8"
+    np.testing.assert_array_equal(target, images.pixels())
+    assert 0 <= found.accuracy[1] <= 1
+
+
 def test_select_without_test_labels_reports_no_accuracy():
-    found = select(train, [1.0], SOURCE, LABELS, TARGET, validators=["target_entropy"])
+    found = select(train, [1.0], SOURCE, TARGET, validators=["target_entropy"])
     assert found.accuracy == {}
     assert found.report() == [("target_entropy", 1.0, None, None)]
 
@@ -161,17 +191,17 @@ def test_select_without_test_labels_reports_no_accuracy():
 def test_select_holds_out_a_fifth_of_every_class():
     seen = []
 
-    def spy(setting, source, labels, target):
-        seen.append((source, labels, target))
-        return train(1, source, labels, target)
+    def spy(setting, source, target):
+        seen.append((source, target))
+        return train(1, source, target)
 
-    select(spy, ["a", "b"], SOURCE, LABELS, TARGET)
-    source, labels, target = seen[0]
-    assert np.bincount(labels).tolist() == [16, 16, 16]
+    select(spy, ["a", "b"], SOURCE, TARGET)
+    source, target = seen[0]
+    assert np.bincount(source.labels).tolist() == [16, 16, 16]
     assert np.array_equal(target, TARGET)
-    held_out = [row for row in SOURCE.tolist() if row not in source.tolist()]
-    assert len(held_out) == 12
-    assert np.array_equal(seen[1][0], source)
+    rows = source.values.tolist()
+    assert len([row for row in SOURCE.values.tolist() if row not in rows]) == 12
+    assert np.array_equal(seen[1][0].values, source.values)
 
 
 def test_select_by_default_trains_once():
@@ -181,7 +211,7 @@ def test_select_by_default_trains_once():
         calls.append(setting)
         return train(setting, *data)
 
-    select(spy, [0.0, 1.0], SOURCE, LABELS, TARGET)
+    select(spy, [0.0, 1.0], SOURCE, TARGET)
     assert calls == [0.0, 1.0]
     assert "reverse_validation" not in DEFAULT_VALIDATORS
 
@@ -192,7 +222,7 @@ def test_select_lets_broken_models_lose():
         model.sign = np.nan if setting == "broken" else 1
         return model
 
-    data = (SOURCE, LABELS, TARGET, *TEST)
+    data = (SOURCE, TARGET, TEST)
     found = select(diverge, ["broken", "whole"], *data, validators=VALIDATORS)
     assert found.accuracy["broken"] == 0
     assert set(found.chosen.values()) == {"whole"}
@@ -203,7 +233,7 @@ def test_select_lets_broken_models_lose():
 
 def test_select_takes_logits_where_a_model_has_no_features(monkeypatch):
     whole = sweep([1.0])
-    monkeypatch.setattr(Nearest, "features", lambda self, x: self.predict(x, 0))
+    monkeypatch.setattr(Nearest, "features", lambda self, x: self.predict_on_batch(x))
     of_logits = sweep([1.0])
     monkeypatch.delattr(Nearest, "features")
     assert sweep([1.0]).scores == of_logits.scores
@@ -216,10 +246,10 @@ def test_reverse_validation_by_hand():
     With answers rolled by one class, it is always wrong.
     """
     means = 4 * np.eye(3)
-    data = (SOURCE, SOURCE + 9, SOURCE, LABELS)
+    data = (SOURCE.values, SOURCE.values + 9, SOURCE)
 
-    def train_back(source, labels, target):
-        return train(1, source, labels, target)
+    def train_back(source, target):
+        return train(1, source, target)
 
     assert reverse_validation(train_back, Nearest(means, 9), *data) > 0.9
     rolled = Nearest(np.roll(means, 1, axis=0), 9)
@@ -228,8 +258,8 @@ def test_reverse_validation_by_hand():
 
 def test_reverse_validation_of_one_class_trains_nothing():
     model = Nearest(np.array([[1e3] * 3, [0.0] * 3]))
-    labels = np.array([1] * 20 + [0] * 40)
-    assert reverse_validation(None, model, SOURCE, TARGET, SOURCE, labels) == 1 / 3
+    validation = replace(SOURCE, labels=np.array([1] * 20 + [0] * 40))
+    assert reverse_validation(None, model, SOURCE, TARGET, validation) == 1 / 3
 
 
 def test_select_resumes_where_it_was_killed(tmp_path):
@@ -238,7 +268,7 @@ def test_select_resumes_where_it_was_killed(tmp_path):
             raise KeyboardInterrupt
         return train(setting, *data)
 
-    data = (SOURCE, LABELS, TARGET, *TEST)
+    data = (SOURCE, TARGET, TEST)
     with pytest.raises(KeyboardInterrupt):
         select(killed, [0.0, 1.0], *data, folder=tmp_path)
     resumed = sweep(folder=tmp_path)
@@ -262,21 +292,18 @@ def test_select_refuses_the_folder_of_another_sweep(tmp_path, changed):
     sweep(folder=tmp_path)
     if changed == "marker":
         (tmp_path / "sweep.json").write_text('"half')
-    labels = np.roll(LABELS, changed == "labels")
-    data = (SOURCE, labels, TARGET + (changed == "target"), *TEST)
+    labels = np.roll(SOURCE.labels, changed == "labels")
+    data = (replace(SOURCE, labels=labels), TARGET + (changed == "target"), TEST)
     seed = int(changed == "seed")
     with pytest.raises(ValueError, match="another seed or a damaged one"):
         select(train, [0.0], *data, seed=seed, folder=tmp_path)
 
 
-GOOD = {
-    "settings": ["a", "b"],
-    "source": SOURCE,
-    "source_labels": LABELS,
-    "target": TARGET,
-    "target_test": TEST[0],
-    "target_test_labels": TEST[1],
-}
+GOOD = {"settings": ["a", "b"], "source": SOURCE, "target": TARGET, "test": TEST}
+
+
+def with_labels(rows, labels):
+    return replace(rows, labels=np.asarray(labels))
 
 
 @pytest.mark.parametrize(
@@ -288,18 +315,27 @@ GOOD = {
         ({"settings": [{"strength": 1}]}, "keep sets of knobs in a dict"),
         ({"validators": ["magic"]}, r"validators \['magic'\], expected .* some of"),
         ({"validators": "dev"}, "validators 'dev', expected a list"),
-        ({"source_labels": LABELS[:9]}, r"source labels of shape \(9,\) for 60"),
-        ({"source_labels": np.zeros(60, int)}, "Got 1 source classes"),
-        ({"source_labels": np.arange(60)}, "with 1 rows in the smallest"),
+        ({"source": SOURCE.values}, "source needs its labels"),
+        (
+            {"source": with_labels(SOURCE, [0] * 9)},
+            r"source labels of shape \(9,\) for 60",
+        ),
+        ({"source": with_labels(SOURCE, [0] * 60)}, "Got 1 source classes"),
+        ({"source": with_labels(SOURCE, np.arange(60))}, "1 rows in the smallest"),
         ({"target": TARGET[:0]}, "empty target"),
         ({"target": TARGET[:, :2]}, r"target rows of shape \(2,\)"),
-        ({"target": 7}, r"a target of shape \(\), expected arrays"),
-        ({"target_test": None}, "expected both or neither"),
-        ({"target_test_labels": None}, "expected both or neither"),
-        ({"target_test_labels": np.zeros(30, int)}, "target labels of one class"),
-        ({"target_test_labels": np.arange(30)}, "which the source lacks"),
-        ({"target_test_labels": TEST[1][:9]}, r"target test labels of shape \(9,\)"),
-        ({"target_test": TEST[0][:, :2]}, r"target test images of shape \(2,\)"),
+        ({"target": 7}, r"a target of shape \(\), expected rows"),
+        ({"test": TEST.values}, "test set of type ndarray, expected an ImageSet"),
+        ({"test": with_labels(TEST, [0] * 30)}, "target labels of one class"),
+        ({"test": with_labels(TEST, np.arange(30))}, "which the source lacks"),
+        (
+            {"test": with_labels(TEST, [0] * 9)},
+            r"target test labels of shape \(9,\)",
+        ),
+        (
+            {"test": replace(TEST, values=TEST.values[:, :2])},
+            r"target test images of shape \(2,\)",
+        ),
     ],
 )
 def test_select_refuses_bad_input_before_training(change, sentence):
@@ -309,8 +345,8 @@ def test_select_refuses_bad_input_before_training(change, sentence):
 
 def test_select_refuses_models_without_logits():
     class Classes(Nearest):
-        def predict(self, values, verbose):
-            return super().predict(values, verbose).argmax(axis=1)
+        def predict_on_batch(self, values):
+            return super().predict_on_batch(values).argmax(axis=1)
 
     with pytest.raises(ValueError, match=r"answers of shape \(12,\) for 12 images"):
         select(lambda *_: Classes(np.eye(3)), **GOOD)

@@ -17,6 +17,7 @@ from tl_helpers.choosing.transferability import (
     rank,
     shrunk_h_score,
 )
+from tl_helpers.features import Features
 
 FEATURE_SCORES = [logme, h_score, shrunk_h_score]
 seeds = st.integers(0, 10_000)
@@ -277,14 +278,13 @@ def test_nce_refuses_probabilities():
 
 def test_rank_puts_the_best_first_and_is_sure_of_it():
     candidates = {
-        name: clusters(80, 5, distance=far)[0]
+        name: Features(*clusters(80, 5, distance=far))
         for name, far in {"poor": 0.1, "good": 3.0, "fair": 0.7}.items()
     }
-    labels = clusters(80, 5)[1]
-    ranks = rank(candidates, labels, num_samples=10)
+    ranks = rank(candidates, num_samples=10)
     assert [one.name for one in ranks] == ["good", "fair", "poor"]
     assert [one.share_first for one in ranks] == [1, 0, 0]
-    assert ranks[0].score == logme(candidates["good"], labels)
+    assert ranks[0].score == logme(*candidates["good"])
     assert all(one.low < one.score < one.high for one in ranks)
 
 
@@ -297,7 +297,8 @@ def test_rank_spread_is_that_of_fresh_rows():
     """The mean of n numbers of deviation 1 has a deviation of 1 / sqrt(n)."""
     values = np.random.default_rng(0).normal(size=(400, 1))
     values = (values - values.mean()) / values.std()
-    (one,) = rank({"a": values}, np.arange(400) % 4, mean_value, num_samples=400)
+    rows = Features(values, np.arange(400) % 4)
+    (one,) = rank({"a": rows}, mean_value, num_samples=400)
     assert (one.high - one.low) / 2 == pytest.approx(1.96 / 20, rel=0.15)
     assert (one.high + one.low) / 2 == pytest.approx(0, abs=0.02)
 
@@ -309,8 +310,9 @@ def mean_value(values, labels):
 def test_rank_gives_all_candidates_the_same_rows():
     """A candidate that is better on every row is first in every sample."""
     values = np.random.default_rng(0).normal(size=(30, 1))
-    candidates = {"low": values, "high": values + 1e-6}
-    ranks = rank(candidates, np.arange(30) % 2, mean_value)
+    both = {"low": values, "high": values + 1e-6}
+    candidates = {name: Features(x, np.arange(30) % 2) for name, x in both.items()}
+    ranks = rank(candidates, mean_value)
     assert [one.share_first for one in ranks] == [1, 0]
 
 
@@ -322,31 +324,38 @@ def test_rank_samples_keep_every_class_and_repeat_no_row():
         seen.append((np.unique(values).size, tuple(np.bincount(some_labels))))
         return 0.0
 
-    rank({"a": np.arange(18)}, labels, watch, num_samples=5)
+    rank({"a": Features(np.arange(18), labels)}, watch, num_samples=5)
     assert seen == [(18, (1, 2, 5, 10))] + 5 * [(14, (1, 1, 4, 8))]
 
 
 def test_rank_repeats_with_its_seed():
-    values, labels = clusters(20, 3)
-    first, same, other = (rank({"a": values}, labels, seed=seed) for seed in (1, 1, 2))
+    rows = Features(*clusters(20, 3))
+    first, same, other = (rank({"a": rows}, seed=seed) for seed in (1, 1, 2))
     assert first == same != other
 
 
 def test_rank_takes_source_probabilities():
     labels = np.arange(40) % 2
     sure = 0.8 * np.eye(2)[labels] + 0.1
-    ranks = rank({"blind": np.full((40, 2), 0.5), "sure": sure}, labels, leep)
+    both = {"blind": np.full((40, 2), 0.5), "sure": sure}
+    ranks = rank({name: Features(x, labels) for name, x in both.items()}, leep)
     assert ranks[0].name == "sure" and ranks[0].score == leep(sure, labels)
 
 
+def rows(*labels):
+    return Features(np.ones((len(labels), 1)), np.array(labels))
+
+
 @pytest.mark.parametrize(
-    "candidates, labels, match",
+    "candidates, match",
     [
-        ({}, [0, 1], "no candidate"),
-        ({"a": np.ones((3, 1))}, [0, 1, 1, 0], r"'a' of shape \(3, 1\) for 4 labels"),
-        ({"a": np.ones((2, 1))}, [0, 1], "2 labels of as many classes"),
+        ({}, "no candidate"),
+        ({"a": np.ones((3, 1))}, "'a' of type ndarray, expected Features"),
+        ({"a": Features(np.ones((3, 1)), np.arange(4))}, "a label for each row"),
+        ({"a": rows(0, 1, 1), "b": rows(1, 0, 1)}, "other labels with 'b' than"),
+        ({"a": rows(0, 1)}, "2 labels of as many classes"),
     ],
 )
-def test_rank_refuses(candidates, labels, match):
+def test_rank_refuses(candidates, match):
     with pytest.raises(ValueError, match=match):
-        rank(candidates, np.array(labels))
+        rank(candidates)

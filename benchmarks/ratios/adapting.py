@@ -226,7 +226,7 @@ def _feature_pairs():
         size_px = 96 if name == "pacs" else None
         source, target = (
             features.extract(
-                backbones.load(backbone), datasets.load(name, part), size_px=size_px
+                backbones.load(backbone), datasets.load(name, part, size_px)
             )
             for part in parts
         )

@@ -35,18 +35,22 @@ def networks(shape):
     head = keras.Sequential(
         [keras.Input((width,)), layers.Dense(100, "relu"), layers.Dense(10)]
     )
-    judge = [keras.Input((width,)), layers.Dense(100, "relu"), layers.Dense(1)]
-    return encoder, head, keras.Sequential(judge)
+    discriminator = keras.Sequential(
+        [keras.Input((width,)), layers.Dense(100, "relu"), layers.Dense(1)]
+    )
+    return encoder, head, discriminator
 
 
 def build_ours(parts, data):
     """Return (model, fit) of this package."""
     from tl_helpers.adaptation import DANN, pairs
+    from tl_helpers.features import Features
 
     model = DANN(*parts)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(RATE), loss)
-    batches = pairs((data["source"], data["labels"]), data["target"], BATCH_SIZE)
+    source = Features(data["source"], data["labels"])
+    batches = pairs(source, data["target"], BATCH_SIZE)
     return model, lambda epochs: model.fit(batches, epochs=epochs, verbose=0)
 
 
@@ -54,11 +58,11 @@ def build_adapt(parts, data):
     """Return (model, fit) of ADAPT, whose discriminator gives probabilities."""
     from adapt.feature_based import DANN
 
-    encoder, head, judge = parts
+    encoder, head, discriminator = parts
     model = DANN(
         encoder,
         head,
-        keras.Sequential([judge, layers.Activation("sigmoid")]),
+        keras.Sequential([discriminator, layers.Activation("sigmoid")]),
         lambda_=0.5,  # its domain loss is the sum over the domains, ours the mean
         Xt=data["target"],
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
@@ -89,12 +93,14 @@ def first_logged_loss(library, data):
     rows = slice(0, BATCH_SIZE)
     small = {name: values[rows] for name, values in data.items()}
     parts = networks(data["source"].shape[1:])
-    encoder, head, judge = parts
+    encoder, head, discriminator = parts
     at_source, at_target = (encoder.predict(small[x], verbose=0) for x in SIDES)
     logits = head.predict(at_source, verbose=0)
-    judged = [judge.predict(x, verbose=0)[:, 0] for x in (at_source, at_target)]
+    domains = [
+        discriminator.predict(x, verbose=0)[:, 0] for x in (at_source, at_target)
+    ]
     class_loss = cross_entropy(logits, small["labels"])
-    domain_loss = np.logaddexp(0, np.concatenate([-judged[0], judged[1]])).mean()
+    domain_loss = np.logaddexp(0, np.concatenate([-domains[0], domains[1]])).mean()
     _, fit = BUILD[library](parts, small)
     history = fit(1).history
     logged = getattr(history, "history", history)["loss"][0]

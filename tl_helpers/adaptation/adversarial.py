@@ -52,7 +52,7 @@ class DANN(FeatureAdapter):
         **kwargs,
     ):
         super().__init__(encoder, head, strength, joint_batch, **kwargs)
-        width = self._judged_width()
+        width = self._shown_width()
         self.discriminator = discriminator or dense_network(
             width, (NUM_HIDDEN,), 1, batch_norm=True, name="discriminator"
         )
@@ -63,13 +63,13 @@ class DANN(FeatureAdapter):
             )
         self.built = True
 
-    def meet(self, source, target, training):
+    def forward(self, source, target, training):
         """Return the source's logits, and what the discriminator says of both."""
         features = self.both(self.encoder, source, target, training)
         logits = self.head(features[0], training=training)
-        return {"logits": [logits], **self._judge(features, training)}
+        return {"logits": [logits], **self._discriminate(features, training)}
 
-    def gap(self, outputs):
+    def adaptation_loss(self, outputs):
         """Return the discriminator's mean cross-entropy."""
         domains, is_source = outputs["domains"], outputs["is_source"]
         each = ops.binary_crossentropy(is_source, domains, from_logits=True)
@@ -80,10 +80,10 @@ class DANN(FeatureAdapter):
         accuracy = ops.mean(ops.cast(is_right, "float32"))
         return domain_loss, {"domain_loss": domain_loss, "domain_accuracy": accuracy}
 
-    def _judged_width(self):
+    def _shown_width(self):
         return self.encoder.output_shape[-1]
 
-    def _judge(self, shown, training):
+    def _discriminate(self, shown, training):
         """Show both domains to the discriminator, behind the reversal."""
         shown = [reverse_gradient(rows, self.strength) for rows in shown]
         domains = joined(*self.both(self.discriminator, *shown, training))
@@ -95,7 +95,7 @@ class DANN(FeatureAdapter):
 class CDAN(DANN):
     """Conditional adversarial network: the discriminator also sees the classes.
 
-    It judges features x class probabilities, d x classes numbers (above 4096 of them,
+    It sees features x class probabilities, d x classes numbers (above 4096 of them,
     1024 random projections), so that it compares the domains class by class. With
     entropy conditioning, rows that the head is sure of count for more: weight
     1 + exp(-entropy), scaled to mean 1 in each domain. No gradient flows through
@@ -140,21 +140,21 @@ class CDAN(DANN):
     def _map_size(self):
         return self.encoder.output_shape[-1] * self.head.output_shape[-1]
 
-    def _judged_width(self):
+    def _shown_width(self):
         return self._map_size() if self._map_size() <= MAX_MAP else NUM_PROJECTED
 
-    def meet(self, source, target, training):
+    def forward(self, source, target, training):
         """Return the source's logits, and what the discriminator says of both."""
         features = self.both(self.encoder, source, target, training)
         logits = self.both(self.head, *features, training)
         shown = [self._product(*pair) for pair in zip(features, logits, strict=True)]
-        outputs = {"logits": [logits[0]], **self._judge(shown, training)}
+        outputs = {"logits": [logits[0]], **self._discriminate(shown, training)}
         if self.is_entropy_conditioned:
             outputs["weights"] = joined(*map(_sureness, logits))
         return outputs
 
     def _product(self, features, logits):
-        """Return features x class probabilities, (b, judged width)."""
+        """Return features x class probabilities, (b, shown width)."""
         classes = ops.stop_gradient(ops.softmax(ops.cast(logits, features.dtype)))
         if self._projections:
             random_features, random_classes = self._projections

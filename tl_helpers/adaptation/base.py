@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from tl_helpers.training import share_of_a_replica
+from tl_helpers.training import predict_logits, share_of_a_replica
 
 
 class Adapter(keras.Model):
@@ -14,9 +14,9 @@ class Adapter(keras.Model):
     `evaluate` and a call.
 
     A subclass names its networks (`parts`), its other arguments (`settings`) and what
-    it logs beside the class loss (`logged`), and gives two functions: `meet`, which
-    sends both domains through the networks, and `gap`, which turns the outcome into
-    a loss.
+    it logs beside the class loss (`logged`), and gives two functions: `forward`, which
+    sends both domains through the networks, and `adaptation_loss`, which turns the
+    outcome into a loss.
 
     Attributes:
         strength: keras.Variable, scalar, weight of the adaptation; `Ramp` moves it.
@@ -60,29 +60,29 @@ class Adapter(keras.Model):
             keras.tree.map_structure(lambda rows: rows[num_source:], outputs),
         )
 
-    def meet(self, source, target, training):
+    def forward(self, source, target, training):
         """Send both domains through the networks.
 
         Returns:
             dict with "logits", one entry for each network that classifies the source,
-            and whatever `gap` needs.
+            and whatever `adaptation_loss` needs.
         """
         raise NotImplementedError
 
-    def gap(self, outputs):
-        """Return (loss, {logged name: value}) of what `meet` returned."""
+    def adaptation_loss(self, outputs):
+        """Return (loss, {logged name: value}) of what `forward` returned."""
         raise NotImplementedError
 
     def call(self, inputs, training=None):
-        """Return class logits of plain images; of both domains, what `meet` does."""
+        """Return class logits of plain images; of both domains, `forward`."""
         if isinstance(inputs, dict):
-            return self.meet(inputs["source"], inputs["target"], training)
+            return self.forward(inputs["source"], inputs["target"], training)
         return self.classify(inputs, training)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
-        """Return the loss of `compile`, plus that of the gap between the domains."""
+        """Return the loss of `compile`, plus that of the adaptation."""
         if not isinstance(y_pred, dict):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
         logits = y_pred["logits"]
@@ -94,7 +94,7 @@ class Adapter(keras.Model):
             training,
         )
         share = share_of_a_replica()
-        extra, values = self.gap(y_pred)
+        extra, values = self.adaptation_loss(y_pred)
         for name, value in {"class_loss": loss / share, **values}.items():
             self._means[name].update_state(value)
         return loss + share * extra
@@ -136,17 +136,16 @@ class FeatureAdapter(Adapter):
         check_fit(encoder, head, ("encoder", "head"))
         self.encoder, self.head = encoder, head
 
-    def features(self, images, batch_size=128):
+    def features(self, images):
         """Return the encoder's output for plain images.
 
         Args:
-            images: (n, ...), as the encoder takes them.
-            batch_size: int >= 1.
+            images: (n, ...), as the encoder takes them; in memory.
 
         Returns:
             float32 (n, ...).
         """
-        return self.encoder.predict(images, batch_size=batch_size, verbose=0)
+        return predict_logits(self.encoder, images)
 
     def classify(self, images, training=None):
         """Return class logits (b, classes) of plain images."""

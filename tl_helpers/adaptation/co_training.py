@@ -73,7 +73,7 @@ class MutualLearning(ViewAdapter):
         networks = (self.first, self.second)
         return sum(network(images, training=training) for network in networks) / 2
 
-    def meet(self, source, target, training):
+    def forward(self, source, target, training):
         """Return both networks' logits of the source and of the target."""
         answers = [
             self.both(
@@ -89,7 +89,7 @@ class MutualLearning(ViewAdapter):
             "target_logits": [of_target for _, of_target in answers],
         }
 
-    def gap(self, outputs):
+    def adaptation_loss(self, outputs):
         """Return strength times the mean divergence of the two."""
         first, second = outputs["target_logits"]
         lessons = divergence(ops.stop_gradient(second), first) + divergence(
@@ -160,7 +160,7 @@ class MeanTeacher(ViewAdapter):
         )
         return logits
 
-    def meet(self, source, target, training):
+    def forward(self, source, target, training):
         """Return the student's logits of both domains, and the teacher's of one."""
         if training:
             self._follow()
@@ -177,7 +177,7 @@ class MeanTeacher(ViewAdapter):
             "taught": ops.stop_gradient(taught),
         }
 
-    def gap(self, outputs):
+    def adaptation_loss(self, outputs):
         """Return strength times the mean squared distance from a sure teacher."""
         taught = ops.softmax(ops.cast(outputs["taught"], "float32"))
         answers = ops.softmax(ops.cast(outputs["target_logits"], "float32"))
@@ -272,7 +272,7 @@ class SelfTraining(ViewAdapter):
         """Return class logits (b, classes)."""
         return self.classifier(images, training=training)
 
-    def meet(self, source, target, training):
+    def forward(self, source, target, training):
         """Return the logits of both domains' views, and its labels of the target."""
         answers = self.classifier(target, training=False)
         of_source, of_target = self.both(
@@ -286,7 +286,7 @@ class SelfTraining(ViewAdapter):
             self._move_bounds(sureness)
         return {"logits": [of_source], "target_logits": of_target, "sureness": sureness}
 
-    def gap(self, outputs):
+    def adaptation_loss(self, outputs):
         """Return strength times the cross-entropy with the admitted answers."""
         sureness = outputs["sureness"]
         answers = ops.argmax(sureness, axis=-1)

@@ -27,7 +27,7 @@ class Discrepancy(FeatureAdapter):
             the encoder's output.
         joint_batch: as in DANN.
 
-    Logs `class_loss` and `gap`, the distances' sum before strength.
+    Logs `class_loss` and `distance`, the sum over the layers before strength.
 
     Raises:
         ValueError: networks that do not fit each other, or an unknown loss or layer.
@@ -36,7 +36,7 @@ class Discrepancy(FeatureAdapter):
         (arXiv:1502.02791).
     """
 
-    logged = ("gap",)
+    logged = ("distance",)
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Discrepancy(FeatureAdapter):
         super().__init__(encoder, head, strength, joint_batch, **kwargs)
         if loss not in LOSSES:
             raise ValueError(f"Got loss {loss!r}, expected one of {', '.join(LOSSES)}.")
-        self.distance, self.align = loss, tuple(align)
+        self.loss_name, self.align = loss, tuple(align)
         self._encoder_taps = _tapped(encoder, self.align)
         self._head_taps = _tapped(head, self.align)
         known = {*self._encoder_taps.output, *self._head_taps.output}
@@ -63,7 +63,7 @@ class Discrepancy(FeatureAdapter):
             )
         self.built = True
 
-    def meet(self, source, target, training):
+    def forward(self, source, target, training):
         """Return the source's logits, and pairs of outputs that shall be alike."""
         features = self.both(self._encoder_taps, source, target, training)
         results = self.both(
@@ -75,15 +75,14 @@ class Discrepancy(FeatureAdapter):
         aligned = [[part[name] for part in outputs] for name in self.align or (OUTPUT,)]
         return {"logits": [results[0][OUTPUT]], "aligned": aligned}
 
-    def gap(self, outputs):
+    def adaptation_loss(self, outputs):
         """Return strength times the sum of the distances."""
-        distance = LOSSES[self.distance]
-        gap = sum(distance(*pair) for pair in outputs["aligned"])
-        return self.strength * gap, {"gap": gap}
+        distance = sum(LOSSES[self.loss_name](*pair) for pair in outputs["aligned"])
+        return self.strength * distance, {"distance": distance}
 
     def get_config(self):
         """Return the networks and settings."""
-        return {**super().get_config(), "loss": self.distance, "align": self.align}
+        return {**super().get_config(), "loss": self.loss_name, "align": self.align}
 
 
 @keras.saving.register_keras_serializable("tl_helpers")
@@ -139,7 +138,7 @@ class MCD(FeatureAdapter):
         heads = (self.head, self.second_head)
         return sum(head(features, training=training) for head in heads) / 2
 
-    def meet(self, source, target, training):
+    def forward(self, source, target, training):
         """Return both heads' logits of the source, and probabilities of the target."""
         source, target = self.both(self.encoder, source, target, training)
         target = reverse_gradient(target, self.strength)
@@ -154,7 +153,7 @@ class MCD(FeatureAdapter):
             ],
         }
 
-    def gap(self, outputs):
+    def adaptation_loss(self, outputs):
         """Return minus the discrepancy, which the encoder sees with turned sign."""
         first, second = outputs["answers"]
         discrepancy = ops.mean(ops.abs(first - second))

@@ -5,6 +5,7 @@ import numpy as np
 from tl_helpers.datasets.batches import look_up, reader
 from tl_helpers.datasets.image_set import ImageSet
 from tl_helpers.features import Features
+from tl_helpers.inputs import check_labels
 
 
 def pairs(source, target, batch_size=32, seed=0):
@@ -17,7 +18,7 @@ def pairs(source, target, batch_size=32, seed=0):
     where it has any: nothing behind this line can see them.
 
     Args:
-        source: ImageSet, Features, or (values (n, ...), labels int (n,)).
+        source: ImageSet or Features, n rows.
         target: ImageSet, Features, or values (m, ...), in shape like the source's.
         batch_size: int >= 2, rows of each domain in a batch.
         seed: int >= 0, decides both orders.
@@ -51,11 +52,15 @@ def checked(source, target):
     Raises:
         ValueError: as in `pairs`.
     """
-    values, labels = _labelled(source)
-    others = _unlabelled(target)
-    _check_domains(values, labels, others)
+    if not isinstance(source, (ImageSet, Features)):
+        raise ValueError(
+            f"Got a source of type {type(source).__name__}, expected an ImageSet or "
+            "Features; the source needs its labels, as Features(values, labels)."
+        )
+    values, others = values_of(source), values_of(target)
+    _check_domains(values, source.labels, others)
     _check_classes(source, target)
-    return values, np.asarray(labels, "int64"), others
+    return values, np.asarray(source.labels, "int64"), others
 
 
 def _dataset(orders, values, labels, others):
@@ -114,44 +119,43 @@ class _Orders:
         return drawn.reshape(-1, self.batch_size)
 
 
-def _labelled(source):
-    if isinstance(source, ImageSet):
-        return source.images, source.labels
-    if isinstance(source, Features):
-        return source.values, source.labels
-    if isinstance(source, tuple) and len(source) == 2:
-        return np.asarray(source[0]), np.asarray(source[1])
-    raise ValueError(
-        f"Got a source of type {type(source).__name__}, expected an ImageSet, Features "
-        "or a pair (values, labels); the source needs its labels."
-    )
+def values_of(rows):
+    """Return what a network sees of some rows, and never their labels.
 
+    Args:
+        rows: ImageSet, Features, or values (n, ...).
 
-def _unlabelled(target):
-    if isinstance(target, ImageSet):
-        return target.images
-    if isinstance(target, Features):
-        return target.values
-    if isinstance(target, tuple):
+    Returns:
+        array (n, ...), or the files of an ImageSet.
+
+    Raises:
+        ValueError: a tuple, such as values with their labels.
+    """
+    if isinstance(rows, ImageSet):
+        return rows.images
+    if isinstance(rows, Features):
+        return rows.values
+    if isinstance(rows, tuple):
         raise ValueError(
-            f"Got a target of {len(target)} arrays, expected the values alone; "
+            f"Got a target of {len(rows)} arrays, expected the values alone; "
             "adaptation does without the target's labels."
         )
-    return np.asarray(target)
+    return np.asarray(rows)
 
 
 def _check_domains(source, labels, target):
     for name, values in {"source": source, "target": target}.items():
+        if len(values.shape) < 2:
+            raise ValueError(
+                f"Got a {name} of shape {values.shape}, expected rows (n, ...); give "
+                "pixels or features."
+            )
         if len(values) == 0:
             raise ValueError(
                 f"Got an empty {name}, expected at least 2 rows; check which images "
                 "were selected."
             )
-    if len(labels) != len(source):
-        raise ValueError(
-            f"Got {len(labels)} labels for {len(source)} source rows, expected one a "
-            "row; split values and labels by the same indices."
-        )
+    check_labels("source", source, labels)
     if source.shape[1:] != target.shape[1:]:
         raise ValueError(
             f"Got source rows of shape {source.shape[1:]} and target rows of shape "

@@ -6,8 +6,8 @@ import numpy as np
 from scipy import stats
 from sklearn.model_selection import RepeatedStratifiedKFold
 
-from tl_helpers.choosing.transferability import logme
-from tl_helpers.features import Features
+from tl_helpers.choosing.transferability import common_labels, logme
+from tl_helpers.evaluation import Difference
 from tl_helpers.probes import probe_accuracy
 
 MAX_FOLDS, NUM_REPEATS = 4, 5
@@ -18,24 +18,18 @@ class Evidence(NamedTuple):
 
     Attributes:
         name: str.
-        gain: mean accuracy of a probe minus that of the baseline, in [-1, 1].
-        low: lower end of its interval.
-        high: its upper end; the intervals of all sources hold together in 95 of 100
-            cases.
+        gain: Difference, accuracy of a probe minus that of the baseline over the
+            folds; the intervals of all sources hold together in 95 of 100 cases.
         logme: float, log evidence a row, higher is better.
     """
 
     name: str
-    gain: float
-    low: float
-    high: float
+    gain: Difference
     logme: float
 
     def __str__(self):
         """Return for example 'studio: +12.3 points (+8.0 to +16.6), LogME 0.41'."""
-        gain, low, high = (100 * x for x in (self.gain, self.low, self.high))
-        points = f"{gain:+.1f} points ({low:+.1f} to {high:+.1f})"
-        return f"{self.name}: {points}, LogME {self.logme:.2f}"
+        return f"{self.name}: {self.gain}, LogME {self.logme:.2f}"
 
 
 class Verdict(NamedTuple):
@@ -59,7 +53,7 @@ class Verdict(NamedTuple):
         best = self.evidence[0]
         if self.choice:
             return f"Transfer from {best.name}."
-        if best.high < 0:
+        if best.gain.verdict == "worse":
             return f"Do not transfer: even {best.name} is worse than the baseline."
         return (
             f"Undecided: {best.name} may help or hurt; stay with the baseline, or "
@@ -67,7 +61,7 @@ class Verdict(NamedTuple):
         )
 
 
-def should_transfer(sources, labels, baseline, kind="prototypes", seed=0):
+def should_transfer(sources, baseline, kind="prototypes", seed=0):
     """Say whether to transfer, and from which source, before any training.
 
     Probes are fitted and tested on folds of the labelled target rows, the same folds
@@ -77,11 +71,10 @@ def should_transfer(sources, labels, baseline, kind="prototypes", seed=0):
     are widened (Bonferroni), because the best of many looks good by luck alone.
 
     Args:
-        sources: {name: float (n, d)}, features of the same labelled target images by
-            the network trained on each source; d may differ.
-        labels: int (n,), the target's; at least two rows of every class.
-        baseline: float (n, d), what there is without transfer: pixels, or features of
-            a network with random weights.
+        sources: {name: Features} of the same labelled target images, by the network
+            trained on each source; widths may differ.
+        baseline: Features of them without transfer: pixels, or features of a network
+            with random weights; at least two rows of every class.
         kind: probe, as in `fit_probe`; "prototypes" suits a handful of labels.
         seed: int, decides the folds.
 
@@ -89,30 +82,30 @@ def should_transfer(sources, labels, baseline, kind="prototypes", seed=0):
         Verdict, which prints its evidence.
 
     Raises:
-        ValueError: no source, rows that do not match the labels, or a class with a
-            single row.
+        ValueError: no source, values that are no table, labels that differ, or a
+            class with a single row.
 
     Source: Nadeau & Bengio 2003, doi:10.1023/A:1024068626366; Bouckaert & Frank 2004,
         doi:10.1007/978-3-540-24775-3_3, for repeated folds.
     """
-    labels = np.asarray(labels)
-    _check(sources, labels, baseline)
-    folds = _folds(labels, seed)
-    reference = _accuracies(baseline, labels, folds, kind, seed)
+    _check(sources, baseline)
+    folds = _folds(baseline.labels, seed)
+    reference = _accuracies(baseline, folds, kind, seed)
     evidence = [
         Evidence(
             name,
-            *_interval(
-                _accuracies(values, labels, folds, kind, seed) - reference,
+            _difference(
+                _accuracies(rows, folds, kind, seed) - reference,
                 folds,
                 0.05 / len(sources),
             ),
-            logme(values, labels),
+            logme(*rows),
         )
-        for name, values in sources.items()
+        for name, rows in sources.items()
     ]
-    evidence = tuple(sorted(evidence, key=lambda one: one.gain, reverse=True))
-    return Verdict(evidence[0].name if evidence[0].low > 0 else None, evidence)
+    evidence = tuple(sorted(evidence, key=lambda one: one.gain.mean, reverse=True))
+    best = evidence[0]
+    return Verdict(best.name if best.gain.verdict == "better" else None, evidence)
 
 
 def _folds(labels, seed):
@@ -124,35 +117,35 @@ def _folds(labels, seed):
     return list(splitter.split(labels, labels))
 
 
-def _accuracies(values, labels, folds, kind, seed):
-    rows = Features(np.asarray(values, "float32"), labels)
+def _accuracies(rows, folds, kind, seed):
     return np.array(
         [probe_accuracy(rows[train], rows[test], kind, seed) for train, test in folds]
     )
 
 
-def _interval(differences, folds, error):
+def _difference(differences, folds, error):
     """Return mean and interval of differences over folds that share rows."""
     num = len(differences)
     ratio = np.mean([len(test) / len(train) for train, test in folds])
     deviation = np.sqrt((1 / num + ratio) * differences.var(ddof=1))
     half = stats.t.ppf(1 - error / 2, num - 1) * deviation
     mean = differences.mean()
-    return float(mean), float(mean - half), float(mean + half)
+    return Difference(float(mean), float(mean - half), float(mean + half), num)
 
 
-def _check(sources, labels, baseline):
+def _check(sources, baseline):
     if not sources:
         raise ValueError(
-            "Got no source, expected at least one; give {name: features of the "
+            "Got no source, expected at least one; give {name: Features of the "
             "target's labelled images}."
         )
-    for name, values in {**sources, "the baseline": baseline}.items():
-        if np.ndim(values) != 2 or len(values) != len(labels):
+    everything = {"the baseline": baseline, **sources}
+    labels = common_labels(everything)
+    for name, rows in everything.items():
+        if np.ndim(rows.values) != 2:
             raise ValueError(
-                f"Got values of shape {np.shape(values)} from {name} for {len(labels)} "
-                "labels, expected (n, d) with a row for each label; flatten images "
-                "first."
+                f"Got values of shape {np.shape(rows.values)} from {name}, expected "
+                "(n, d); flatten images first."
             )
     names, counts = np.unique(labels, return_counts=True)
     if counts.min() < 2:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tl_helpers.features import Features
 from tl_helpers.probes import THREAD_POOLS, check_training_set
 
 MAX_STEPS, TOLERANCE = 11, 1e-3  # of the iteration, as published with LogME
@@ -186,7 +187,7 @@ def nce(source_labels, labels):
     return leep(_one_hot(source_labels), labels)
 
 
-def rank(candidates, labels, score=logme, num_samples=50, seed=0):
+def rank(candidates, score=logme, num_samples=50, seed=0):
     """Order candidates by a score and say how sure the order is.
 
     The spread comes from samples of four fifths of every class, the same rows for all
@@ -198,10 +199,10 @@ def rank(candidates, labels, score=logme, num_samples=50, seed=0):
     true one. In the same simulations 84 to 96% of these intervals held the true mean.
 
     Args:
-        candidates: {name: what `score` takes first, with one row an image}: features
-            (n, d), source probabilities (n, classes) or source labels (n,).
-        labels: int (n,), the target classes.
-        score: function of a candidate and the labels, higher is better.
+        candidates: {name: Features} of the same labelled images; their values are
+            what `score` takes first: features (n, d), a source classifier's
+            probabilities (n, classes) or its answers (n,).
+        score: function of values and labels, higher is better.
         num_samples: int >= 2.
         seed: int, decides the samples.
 
@@ -209,17 +210,19 @@ def rank(candidates, labels, score=logme, num_samples=50, seed=0):
         list of Rank, best first.
 
     Raises:
-        ValueError: no candidate, one that has another number of rows, or one row only
-            in every class.
+        ValueError: candidates as in `common_labels`, or one row only in every class.
 
     Source: Shao & Wu 1989, doi:10.1214/aos/1176347263.
     """
-    labels = np.asarray(labels)
-    candidates = {name: np.asarray(values) for name, values in candidates.items()}
-    _check_candidates(candidates, labels)
+    labels = common_labels(candidates)
+    if len(np.unique(labels)) == len(labels):
+        raise ValueError(
+            f"Got {len(labels)} labels of as many classes, expected two rows of at "
+            "least one class; without them there is no spread to measure."
+        )
 
     def scores(rows):
-        return [score(values[rows], labels[rows]) for values in candidates.values()]
+        return [score(*candidate[rows]) for candidate in candidates.values()]
 
     rng = np.random.default_rng(seed)
     picks = [_four_fifths_of_every_class(labels, rng) for _ in range(num_samples)]
@@ -231,6 +234,40 @@ def rank(candidates, labels, score=logme, num_samples=50, seed=0):
     columns = (column.tolist() for column in (whole, low, high, firsts))
     ranks = map(Rank, candidates, *columns)
     return sorted(ranks, key=lambda one: one.score, reverse=True)
+
+
+def common_labels(candidates):
+    """Return the labels that all candidates have.
+
+    Args:
+        candidates: {name: Features} of the same images.
+
+    Returns:
+        int (n,).
+
+    Raises:
+        ValueError: no candidate, one that is no Features, that has another number of
+            rows than labels, or other labels than the rest.
+    """
+    if not candidates:
+        raise ValueError(
+            "Got no candidate, expected at least one; give {name: Features of the "
+            "labelled images}."
+        )
+    for name, rows in candidates.items():
+        if not isinstance(rows, Features) or len(rows.values) != len(rows.labels):
+            raise ValueError(
+                f"Got {name!r} of type {type(rows).__name__}, expected Features with "
+                "a label for each row; give values and labels of the same images."
+            )
+    (first, one), *others = candidates.items()
+    for name, rows in others:
+        if not np.array_equal(rows.labels, one.labels):
+            raise ValueError(
+                f"Got other labels with {name!r} than with {first!r}, expected the "
+                "same rows in the same order; extract all of them from one set."
+            )
+    return np.asarray(one.labels)
 
 
 def _fixed_point_step(ratio, eigenvalues, energies, classes):
@@ -321,19 +358,3 @@ def _check_features(values, labels):
         )
     check_training_set(values, labels)
     return values if values.dtype.kind == "f" else values.astype(float), classes
-
-
-def _check_candidates(candidates, labels):
-    if not candidates:
-        raise ValueError("Got no candidate, expected at least one; name what to rank.")
-    if len(np.unique(labels)) == len(labels):
-        raise ValueError(
-            f"Got {len(labels)} labels of as many classes, expected two rows of at "
-            "least one class; without them there is no spread to measure."
-        )
-    for name, values in candidates.items():
-        if values.shape[:1] != labels.shape[:1]:
-            raise ValueError(
-                f"Got {name!r} of shape {values.shape} for {len(labels)} labels, "
-                "expected one row for each; extract it from the same images."
-            )

@@ -26,7 +26,7 @@ class ClassShift:
     overall: float
 
 
-def class_shift(source, source_labels, target, target_labels):
+def class_shift(source, target):
     """How far every class moved from source to target; needs the target's labels.
 
     So it explains a result after the fact, and must not choose a method. With m_c and
@@ -41,10 +41,8 @@ def class_shift(source, source_labels, target, target_labels):
     one class are about sqrt(1 / rows + 1 / rows) apart by chance.
 
     Args:
-        source: float (n_source, d), features in any unit.
-        source_labels: int (n_source,).
-        target: float (n_target, d), from the same layer.
-        target_labels: int (n_target,); all of its classes are in the source.
+        source: Features, in any unit.
+        target: Features from the same layer; all of its classes are in the source.
 
     Returns:
         ClassShift.
@@ -53,15 +51,14 @@ def class_shift(source, source_labels, target, target_labels):
         ValueError: features or labels that do not fit (see `check_domains`,
             `check_labels`, `check_target_labels`), or classes without any spread.
     """
-    check_domains(source, target)
-    check_labels("source", source, source_labels)
-    check_labels("target", target, target_labels)
-    check_target_labels(source_labels, target_labels)
-    source, source_labels = np.asarray(source), np.asarray(source_labels)
-    kept = np.isin(source_labels, target_labels)  # only classes that both have
-    source_means, source_squares = _class_means(source[kept], source_labels[kept])
-    target_means, target_squares = _class_means(np.asarray(target), target_labels)
-    degrees = kept.sum() + len(target) - 2 * len(target_means)
+    check_domains(source.values, target.values)
+    check_labels("source", *source)
+    check_labels("target", *target)
+    check_target_labels(source.labels, target.labels)
+    kept = source[np.isin(source.labels, target.labels)]  # the classes both have
+    source_means, source_squares = _class_means(*kept)
+    target_means, target_squares = _class_means(*target)
+    degrees = len(kept) + len(target) - 2 * len(target_means)
     if source_squares + target_squares == 0:
         raise ValueError(
             "Got classes whose rows are all the same, expected some spread to measure "
@@ -70,7 +67,7 @@ def class_shift(source, source_labels, target, target_labels):
     spread = np.sqrt((source_squares + target_squares) / degrees)
     moves = (target_means - source_means) / spread
     lengths = np.linalg.norm(moves, axis=1).tolist()
-    classes = np.unique(target_labels).tolist()
+    classes = np.unique(target.labels).tolist()
     overall = np.linalg.norm(moves.mean(axis=0))
     return ClassShift(dict(zip(classes, lengths, strict=True)), float(overall))
 

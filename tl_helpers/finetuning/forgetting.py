@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from tl_helpers import probes
+from tl_helpers.features import Features
 
 
 class Forgetting(NamedTuple):
@@ -19,27 +20,29 @@ class Forgetting(NamedTuple):
     refitted: float
 
 
-def forgetting(before, after, known, judge):
+def forgetting(before, after, train, test):
     """Measure what a network forgot of a source task.
 
     Args:
         before: keras.Model from images to features (n, d), as `Classifier.extractor`.
         after: the same after fine-tuning.
-        known: ImageSet of the source task that its probe is fitted on.
-        judge: ImageSet of the source task with other images.
+        train: ImageSet of the source task that its probe is fitted on.
+        test: ImageSet of the source task with other images.
 
     Returns:
         Forgetting; `before - after` is what was forgotten.
     """
-    old_known, old_judge = _features(before, known), _features(before, judge)
-    new_known, new_judge = _features(after, known), _features(after, judge)
-    old_probe, new_probe = probes.fit_probe(old_known), probes.fit_probe(new_known)
+    old_test, new_test = _features(before, test), _features(after, test)
+    old_probe, new_probe = (
+        probes.fit_probe(_features(model, train)) for model in (before, after)
+    )
     return Forgetting(
-        before=float(old_probe.score(*old_judge)),
-        after=float(old_probe.score(*new_judge)),
-        refitted=float(new_probe.score(*new_judge)),
+        before=float(old_probe.score(*old_test)),
+        after=float(old_probe.score(*new_test)),
+        refitted=float(new_probe.score(*new_test)),
     )
 
 
 def _features(model, image_set):
-    return model.predict(image_set.batches(64), verbose=0), image_set.labels
+    values = model.predict(image_set.batches(64), verbose=0)
+    return Features(values, image_set.labels)

@@ -8,7 +8,9 @@ import numpy as np
 from scipy.special import softmax
 from tqdm import tqdm
 
-from tl_helpers.adaptation.pairs import checked
+from tl_helpers.adaptation.pairs import checked, values_of
+from tl_helpers.datasets.image_set import ImageSet
+from tl_helpers.features import Features
 from tl_helpers.inputs import check_labels, check_target_labels, draw_rows
 from tl_helpers.selection.record import Record
 from tl_helpers.selection.validators import (
@@ -18,6 +20,7 @@ from tl_helpers.selection.validators import (
     source_validation,
     target_entropy,
 )
+from tl_helpers.training import predict_logits
 
 MAX_ROWS = 3000  # that validators see of each set: soft_neighbourhood_density is n^2
 SHOW_BAR_AFTER_S = 30
@@ -40,21 +43,21 @@ class Choice(NamedTuple):
         validator: str, "oracle" for the choice by target test labels.
         setting: the chosen one.
         accuracy: its target test accuracy in [0, 1]; None without test labels.
-        gap: how much better the oracle's is, in [0, 1]; None without test labels.
+        regret: how much better the oracle's is, in [0, 1]; None without test labels.
     """
 
     validator: str
     setting: object
     accuracy: float | None
-    gap: float | None
+    regret: float | None
 
     def __str__(self):
         """Return for example 'dev: 0.1, 81.3%, 2.0 points below the oracle'."""
         line = f"{self.validator}: {self.setting}"
         if self.accuracy is None:
             return line
-        gap = f"{100 * self.gap:.1f} points below the oracle"
-        return f"{line}, {100 * self.accuracy:.1f}%, {gap}"
+        regret = f"{100 * self.regret:.1f} points below the oracle"
+        return f"{line}, {100 * self.accuracy:.1f}%, {regret}"
 
 
 @dataclass(frozen=True)
@@ -85,16 +88,16 @@ class Selection:
         if not self.accuracy:
             return [Choice(*pair, None, None) for pair in self.chosen.items()]
         best = max(self.accuracy, key=self.accuracy.get)
+        highest = self.accuracy[best]
         return [
-            Choice(name, setting, self.accuracy[setting], self._gap(best, setting))
+            Choice(
+                name, setting, self.accuracy[setting], highest - self.accuracy[setting]
+            )
             for name, setting in {**self.chosen, "oracle": best}.items()
         ]
 
-    def _gap(self, best, setting):
-        return self.accuracy[best] - self.accuracy[setting]
 
-
-def reverse_validation(train, model, source, target, validation, validation_labels):
+def reverse_validation(train, model, source, target, validation):
     """Train back from target to source, and look how well that does.
 
     The model's own answers on the target become labels; a reverse model is trained
@@ -103,12 +106,12 @@ def reverse_validation(train, model, source, target, validation, validation_labe
     time of a sweep.
 
     Args:
-        train: callable(source_images, source_labels, target_images) -> model.
+        train: callable(source Features, target array) -> model.
         model: what `train` returned in the forward direction.
-        source: array (n_source, ...), the images trained on; no labels.
-        target: array (n_target, ...).
-        validation: array (n, ...), source images not trained on.
-        validation_labels: int (n,), theirs.
+        source: array or Features, n_source rows trained on; their labels are not
+            looked at.
+        target: array or Features, n_target rows, likewise.
+        validation: Features, source rows not trained on.
 
     Returns:
         float in [0, 1], larger is better; where all answers are one class nothing is
@@ -117,20 +120,19 @@ def reverse_validation(train, model, source, target, validation, validation_labe
     Source: Zhong et al. 2010, doi:10.1007/978-3-642-15939-8_35; Ganin et al. 2016
         (arXiv:1505.07818), section 5.
     """
+    source, target = values_of(source), values_of(target)
     answers = _logits(model, target).argmax(axis=1)
     if len(np.unique(answers)) == 1:
-        return float((np.asarray(validation_labels) == answers[0]).mean())
-    return _accuracy(train(target, answers, source), validation, validation_labels)
+        return float((np.asarray(validation.labels) == answers[0]).mean())
+    return _accuracy(train(Features(target, answers), source), validation)
 
 
 def select(
     train,
     settings,
     source,
-    source_labels,
     target,
-    target_test=None,
-    target_test_labels=None,
+    test=None,
     validators=DEFAULT_VALIDATORS,
     seed=0,
     folder=None,
@@ -141,16 +143,15 @@ def select(
     `MAX_ROWS` rows at most of each set, and never at the target test images.
 
     Args:
-        train: callable(setting, source_images, source_labels, target_images) ->
-            model with `predict(images, verbose=0)` -> logits (n, num_classes) and, if
-            it has one, `features(images)` -> (n, d), which `dev` looks at.
+        train: callable(setting, source Features, target array) -> keras.Model that
+            gives class logits and, if it has one, `features(values)` -> (n, d), which
+            `dev` looks at. Of an ImageSet both get the pixels.
         settings: list of different names, numbers or tuples; larger sets of knobs stay
             in a dict of the caller's, where `train` looks them up by name.
-        source: array (n_source, ...), images or features.
-        source_labels: int (n_source,), at least two classes, two rows of each.
-        target: array (n_target, ...), like the source; no labels.
-        target_test: array (n_test, ...), for the report only; None without.
-        target_test_labels: int (n_test,), theirs.
+        source: Features or ImageSet, at least two classes, two rows of each.
+        target: array (n_target, ...), Features or ImageSet, in shape like the source;
+            its labels are not looked at.
+        test: Features or ImageSet of the target, for the report only; None without.
         validators: names from `VALIDATORS`. "reverse_validation" is left out by
             default, because it trains a second time for every setting.
         seed: int, decides what is held out and drawn.
@@ -163,88 +164,87 @@ def select(
 
     Raises:
         ValueError: settings, validators, data or labels that do not fit, a folder of
-            other data (all before anything is trained), a model whose `predict` gives
-            no logits, or only models whose answers are not finite.
+            other data (all before anything is trained), a model that gives no logits,
+            or only models whose answers are not finite.
     """
     _check_names(settings, validators)
-    source, labels, target = map(np.asarray, (source, source_labels, target))
-    _check_data(source, labels, target)
-    test = _check_test(target, labels, target_test, target_test_labels)
-    record = Record(folder, (source, labels, target, *test, np.array(seed)))
-    domains = _hold_out(source, labels, target, seed)
+    checked(source, target)  # refuses domains that cannot be trained together
+    source, test = _in_memory(source), _in_memory(test)
+    target = values_of(_in_memory(target))
+    _check_counts(source, target)
+    _check_test(source, target, test)
+    record = Record(folder, _arrays(source, target, test, seed))
+    domains = _hold_out(source, target, seed)
     results, models = {}, {}
     for setting in tqdm(settings, "settings", leave=False, delay=SHOW_BAR_AFTER_S):
         result = record.read(setting, validators)
         if result is None:
             train_one = partial(train, setting)
-            model = train_one(domains.source, domains.source_labels, target)
+            model = train_one(domains.source, target)
             scores = _scores(validators, train_one, model, domains, seed)
-            result = {"scores": scores, "accuracy": _accuracy(model, *test)}
+            accuracy = None if test is None else _accuracy(model, test)
+            result = {"scores": scores, "accuracy": accuracy}
             record.write(setting, result)
             models[setting] = model
         results[setting] = result
     return _selection(results, validators, models)
 
 
-@dataclass(frozen=True)
-class _Domains:
+class _Domains(NamedTuple):
     """What training and validators may look at: no target label is among it."""
 
-    source: np.ndarray  # (n, ...) trained on
-    source_labels: np.ndarray
-    validation: np.ndarray  # (n, ...) held out
-    validation_labels: np.ndarray
+    source: Features  # trained on
+    validation: Features  # held out
     target: np.ndarray
 
 
-def _hold_out(source, labels, target, seed):
+def _in_memory(rows):
+    """Return the Features of an ImageSet, with pixels for values; others as given."""
+    if isinstance(rows, ImageSet):
+        return Features(rows.pixels(), rows.labels)
+    return rows
+
+
+def _arrays(source, target, test, seed):
+    """Return all that the results of a sweep depend on."""
+    test = (np.empty(0), np.empty(0, int)) if test is None else test
+    return *source, target, *test, np.array(seed)
+
+
+def _hold_out(source, target, seed):
     rng = np.random.default_rng(seed)
-    is_held_out = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        rows = rng.permutation(np.flatnonzero(labels == label))
+    is_held_out = np.zeros(len(source), bool)
+    for label in np.unique(source.labels):
+        rows = rng.permutation(np.flatnonzero(source.labels == label))
         is_held_out[rows[: max(1, round(VALIDATION_SHARE * len(rows)))]] = True
-    kept = ~is_held_out
-    return _Domains(
-        source[kept], labels[kept], source[is_held_out], labels[is_held_out], target
-    )
+    return _Domains(source[~is_held_out], source[is_held_out], target)
 
 
 def _scores(validators, train, model, domains, seed):
     """Return {validator: score}; -inf for what is not finite, which loses to all."""
-    source, validation, labels, target = (
-        draw_rows(rows, MAX_ROWS, np.random.default_rng(seed))
-        for rows in (
-            domains.source,
-            domains.validation,
-            domains.validation_labels,
-            domains.target,
-        )
+    source, validation, target = (
+        draw_rows(rows, MAX_ROWS, np.random.default_rng(seed)) for rows in domains
     )
-    logits, target_logits = _logits(model, validation), _logits(model, target)
+    logits, target_logits = _logits(model, validation.values), _logits(model, target)
     if not (np.isfinite(logits).all() and np.isfinite(target_logits).all()):
         return dict.fromkeys(validators, -np.inf)
-    is_wrong = logits.argmax(axis=1) != labels
+    is_wrong = logits.argmax(axis=1) != validation.labels
     score = {
-        "source_validation": lambda: source_validation(logits, labels),
+        "source_validation": lambda: source_validation(logits, validation.labels),
         "target_entropy": lambda: target_entropy(target_logits),
         "information_maximisation": lambda: information_maximisation(target_logits),
         "soft_neighbourhood_density": lambda: soft_neighbourhood_density(
             softmax(target_logits, axis=1)
         ),
         "dev": lambda: dev(
-            _features(model, source),
-            _features(model, validation),
+            _features(model, source.values),
+            _features(model, validation.values),
             is_wrong,
             _features(model, target),
             seed,
         ),
         "reverse_validation": lambda: reverse_validation(
-            train,
-            model,
-            domains.source,
-            domains.target,
-            domains.validation,
-            domains.validation_labels,
+            train, model, domains.source, domains.target, domains.validation
         ),
     }
     scores = {name: float(score[name]()) for name in validators}
@@ -252,11 +252,11 @@ def _scores(validators, train, model, domains, seed):
 
 
 def _logits(model, images):
-    logits = np.asarray(model.predict(images, verbose=0), float)
+    logits = np.asarray(predict_logits(model, images), float)
     if logits.ndim != 2 or len(logits) != len(images) or logits.shape[1] < 2:
         raise ValueError(
             f"Got answers of shape {logits.shape} for {len(images)} images, expected "
-            "logits (n, num_classes); return a model whose predict gives them."
+            "logits (n, num_classes); return a model that gives them."
         )
     return logits
 
@@ -268,12 +268,10 @@ def _features(model, images):
     return values.mean(axis=(1, 2)) if values.ndim == 4 else values
 
 
-def _accuracy(model, images, labels):
-    """Share of right answers, where one that is not finite is wrong; None of none."""
-    if len(labels) == 0:
-        return None
-    logits = _logits(model, images)
-    is_right = logits.argmax(axis=1) == labels
+def _accuracy(model, labelled):
+    """Share of right answers, where one that is not finite is wrong."""
+    logits = _logits(model, labelled.values)
+    is_right = logits.argmax(axis=1) == labelled.labels
     return float((is_right & np.isfinite(logits).all(axis=1)).mean())
 
 
@@ -315,15 +313,8 @@ def _check_names(settings, validators):
         )
 
 
-def _check_data(source, labels, target):
-    if source.ndim < 2 or target.ndim < 2:
-        raise ValueError(
-            f"Got a source of shape {source.shape} and a target of shape "
-            f"{target.shape}, expected arrays (n, ...); give pixels or features."
-        )
-    check_labels("source", source, labels)
-    checked((source, labels), target)  # refuses domains that cannot be trained together
-    _, counts = np.unique(labels, return_counts=True)
+def _check_counts(source, target):
+    _, counts = np.unique(source.labels, return_counts=True)
     if len(counts) < 2 or counts.min() < 2 or len(target) < 2:
         raise ValueError(
             f"Got {len(counts)} source classes with {counts.min()} rows in the "
@@ -332,20 +323,18 @@ def _check_data(source, labels, target):
         )
 
 
-def _check_test(target, source_labels, images, labels):
-    """Return the target's test images and labels as arrays, empty where not given."""
-    if images is None and labels is None:
-        return np.empty(0), np.empty(0, int)
-    if images is None or labels is None:
+def _check_test(source, target, test):
+    if test is None:
+        return
+    if not isinstance(test, Features):
         raise ValueError(
-            "Got target test images or their labels alone, expected both or neither."
+            f"Got a test set of type {type(test).__name__}, expected an ImageSet or "
+            "Features; without its labels there is nothing to report."
         )
-    images, labels = np.asarray(images), np.asarray(labels)
-    check_labels("target test", images, labels)
-    check_target_labels(source_labels, labels)
-    if images.shape[1:] != target.shape[1:]:
+    check_labels("target test", *test)
+    check_target_labels(source.labels, test.labels)
+    if test.values.shape[1:] != target.shape[1:]:
         raise ValueError(
-            f"Got target test images of shape {images.shape[1:]}, expected "
+            f"Got target test images of shape {test.values.shape[1:]}, expected "
             f"{target.shape[1:]} as in the target; load both in one way."
         )
-    return images, labels
