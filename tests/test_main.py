@@ -4,23 +4,44 @@ import sys
 import pytest
 
 from tl_helpers import __main__
-from tl_helpers.tools import course, doctor, mirror
+from tl_helpers.tools import course, doctor, exercises, mirror, record, stamps
+from tl_helpers.tools.record import Run
 
 
 def outcome(error=""):
-    return course.Outcome("00_a", "A", duration_s=61.2, num_checks=3, error=error)
+    return course.Outcome("00_a", "A", Run(claims=3, seconds=61.2), error)
 
 
-def test_course_reports_every_notebook(monkeypatch, capsys):
+@pytest.fixture
+def written_down(monkeypatch):
+    monkeypatch.setattr(record, "read", lambda folder: {"00_a": Run(6, 45)})
+
+
+def test_course_prints_the_durations(monkeypatch, capsys, written_down):
     monkeypatch.setattr(course, "run_course", lambda **_: [outcome()])
-    assert __main__.main(["course"]) == 0
-    assert "00_a: 61 s, 3 checked claims\n" in capsys.readouterr().out
+    assert __main__.main(["course", "--profile", "quick"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[:2] == [
+        ["chapter", "seconds", "recorded", "claims"],
+        ["00_a", "61", "45", "3"],
+    ]
+    assert lines[-1] == ["build/course/index.html"]
+
+
+def test_course_compares_no_full_run_with_quick_records(
+    monkeypatch, capsys, written_down
+):
+    monkeypatch.setattr(course, "run_course", lambda **_: [outcome()])
+    assert __main__.main(["course", "--profile", "full"]) == 0
+    assert ["00_a", "61", "-", "3"] in map(
+        str.split, capsys.readouterr().out.splitlines()
+    )
 
 
 def test_course_ends_in_1_where_a_notebook_failed(monkeypatch, capsys):
     monkeypatch.setattr(course, "run_course", lambda **_: [outcome("cell 2 failed")])
     assert __main__.main(["course"]) == 1
-    assert "FAILED\n  cell 2 failed" in capsys.readouterr().out
+    assert "FAILED 00_a: cell 2 failed\n" in capsys.readouterr().out
 
 
 def test_course_passes_its_arguments_on(monkeypatch):
@@ -28,6 +49,44 @@ def test_course_passes_its_arguments_on(monkeypatch):
     monkeypatch.setattr(course, "run_course", lambda **given: seen.update(given) or [])
     __main__.main(["course", "--profile", "full", "--out", "x", "--only", "01_b"])
     assert seen == {"profile": "full", "out": "x", "only": "01_b"}
+
+
+@pytest.fixture
+def recording(monkeypatch, written_down):
+    """Names of the steps that a recording takes."""
+    steps = []
+
+    monkeypatch.setattr(stamps, "stamp_badges", lambda: steps.append("stamp"))
+    monkeypatch.setattr(
+        exercises,
+        "write_learners",
+        lambda only: steps.append(f"learners {only}") or ["notebooks/00_a.ipynb"],
+    )
+    return steps
+
+
+def test_record_runs_the_authored_notebooks_then_writes_the_learners(
+    monkeypatch, capsys, recording
+):
+    def run(only):
+        recording.append(f"run {only}")
+        return [outcome()]
+
+    monkeypatch.setattr(course, "record_course", run)
+    assert __main__.main(["record", "--only", "00_a"]) == 0
+    assert recording == ["stamp", "run 00_a", "learners 00_a"]
+    lines = capsys.readouterr().out.splitlines()
+    assert ["00_a", "61", "45", "3", "6"] in map(str.split, lines)
+    assert lines[-1] == "wrote notebooks/00_a.ipynb"
+
+
+def test_record_writes_no_learners_notebook_where_one_failed(
+    monkeypatch, capsys, recording
+):
+    monkeypatch.setattr(course, "record_course", lambda only: [outcome("cell 2")])
+    assert __main__.main(["record"]) == 1
+    assert recording == ["stamp"]
+    assert "FAILED 00_a: cell 2" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("error", [ValueError, OSError, RuntimeError, ImportError])
@@ -49,7 +108,7 @@ def test_main_stops_quietly_when_interrupted(monkeypatch):
 
 
 def test_badges_names_what_it_stamped(monkeypatch, capsys):
-    monkeypatch.setattr(course, "stamp_badges", lambda: ["notebooks/00_a.ipynb"])
+    monkeypatch.setattr(stamps, "stamp_badges", lambda: ["notebooks/00_a.ipynb"])
     assert __main__.main(["badges"]) == 0
     assert capsys.readouterr().out == "stamped notebooks/00_a.ipynb\n"
 

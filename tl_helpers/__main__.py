@@ -79,8 +79,9 @@ def _course(chosen):
 
 
 def _record(chosen):
-    from tl_helpers.tools import course, exercises, record
+    from tl_helpers.tools import course, exercises, record, stamps
 
+    stamps.stamp_badges()
     before = record.read("notebooks/solutions")
     outcomes = course.record_course(only=chosen.only)
     print(course.summary(outcomes, before, "notebooks/solutions"))

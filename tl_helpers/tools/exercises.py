@@ -106,7 +106,8 @@ def without_solution(source, name):
             f"Got {BEGIN!r} in {name} without {END!r} behind it; add it to the cell "
             f"{source[:40]!r}."
         )
-    return "\n".join(kept).strip("\n") if BEGIN in source else source
+    is_same = len(kept) == len(source.splitlines())
+    return source if is_same else "\n".join(kept).strip("\n")
 
 
 def refuse_borrowed_names(book, name):

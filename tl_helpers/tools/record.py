@@ -105,13 +105,13 @@ def lost_claims(runs, recorded):
         if chapter not in recorded:
             sentences.append(
                 f"{chapter}: got {run.claims} claims and none written down, expected "
-                f"their number in {FILE}; run tl-helpers record {chapter}."
+                f"their number in {FILE}; run tl-helpers record --only {chapter}."
             )
         elif run.claims < recorded[chapter].claims:
             sentences.append(
                 f"{chapter}: got {run.claims} claims, expected the "
                 f"{recorded[chapter].claims} written down in {FILE}; find the cell "
-                f"that no longer checks, or run tl-helpers record {chapter}."
+                f"that no longer checks, or run tl-helpers record --only {chapter}."
             )
     return sentences
 
