@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import pickle
 
+import keras
 import numpy as np
 import pytest
 
@@ -39,7 +40,7 @@ def count_computations(monkeypatch):
 
 
 def test_extract_equals_one_image_at_a_time(backbone, monkeypatch):
-    monkeypatch.setattr(features, "BATCH_SIZE", 4)
+    monkeypatch.setattr(features, "batch_size", lambda shape: 4)
     images = make_images()
     values, labels = features.extract(backbone, images, "block3")
     one = backbone.extractor("block3")
@@ -176,3 +177,34 @@ def test_standardise_takes_the_unit_of_another_set():
 def test_standardise_refuses_another_width():
     with pytest.raises(ValueError, match="as many columns"):
         features.standardise(np.ones((2, 3)), like=np.ones((2, 4)))
+
+
+@pytest.mark.parametrize(
+    ("size_px", "wanted"), [(16, 128), (64, 64), (96, 32), (224, 8), (1000, 8)]
+)
+def test_batch_size_falls_with_the_pixels(monkeypatch, size_px, wanted):
+    monkeypatch.setattr(features.profiles, "has_gpu", lambda: False)
+    assert features.batch_size((size_px, size_px, 3)) == wanted
+
+
+def test_batch_size_keeps_a_gpu_busy(monkeypatch):
+    monkeypatch.setattr(features.profiles, "has_gpu", lambda: True)
+    assert features.batch_size((224, 224, 3)) == 128
+
+
+def test_compute_follows_weights_that_changed(backbone):
+    copy = backbones.Backbone("copy", *_clone(backbone), backbone.provenance)
+    images = make_images()
+    before = features.compute(copy, images)
+    for weight in copy.network.weights:
+        weight.assign(weight * 1.5)
+    wanted = copy.extractor().predict(images.pixels(), verbose=0)
+    after = features.compute(copy, images)
+    np.testing.assert_allclose(after, wanted, rtol=1e-3, atol=1e-5)
+    assert not np.allclose(before, after)
+
+
+def _clone(backbone):
+    network = keras.models.clone_model(backbone.network)
+    network.set_weights(backbone.network.get_weights())
+    return network, backbone.block_layers

@@ -21,6 +21,7 @@ import adapting
 import augmenting
 import choosing
 import exams
+import extracting
 import hub_layer
 import numpy as np
 import training
@@ -37,7 +38,6 @@ from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[2]
 NUM_ROUNDS = 7
-PREDICT_BATCH_SIZES = (32, 64, 128, 256, 512)
 NUM_SINGLE_IMAGES = 100
 NUM_EPOCHS = 20
 FIT_BATCH_SIZE = 128
@@ -47,27 +47,7 @@ FEW_FILES, MANY_FILES = 2_000, 20_000
 NUM_MEMORY_ROUNDS = 3
 FEATURES_BYTES = 192 * 4  # of one image: the embedded backbone's last block, float32
 PATH_BYTES = 384  # allowance for a file's path, label and remembered digest
-COURSE_LIMIT_MIN, NOTEBOOK_LIMIT_S = 12, 60
-
-
-def measure_extraction():
-    """Compare `features.compute` with bare `predict` at its best batch size."""
-    from tl_helpers import features
-
-    world = _world()
-    model, pixels = world.backbone.extractor(), world.images.pixels()
-
-    def predict(batch_size):
-        return lambda: model.predict(pixels, batch_size=batch_size, verbose=0)
-
-    tasks = {f"predict at {size}, s": predict(size) for size in PREDICT_BATCH_SIZES}
-    tasks["compute, s"] = lambda: features.compute(world.backbone, world.images)
-    seconds = interleave(tasks, NUM_ROUNDS)
-    rivals = [values for name, values in seconds.items() if name != "compute, s"]
-    best_s = min(rivals, key=statistics.median)
-    name = "images/s: features.compute / predict at its best batch size"
-    raw = {"images": len(pixels), **seconds}
-    return [Row(name, median_ratio(best_s, seconds["compute, s"]), 0.95, raw=raw)]
+COURSE_LIMIT_MIN, NOTEBOOK_LIMIT_S = 9, 45
 
 
 def measure_single_images():
@@ -273,7 +253,7 @@ def measure_course():
 # The course comes last, behind everything that does not need it.
 BENCHMARKS = {
     "import": measure_import,
-    "extraction": measure_extraction,
+    "extraction": extracting.measure_extraction,
     "single_images": measure_single_images,
     "cache_hit": measure_cache_hit,
     "cached_probe": measure_cached_probe,
