@@ -14,7 +14,6 @@ from tiny import PROVENANCE, moved, tiny_images, values_of
 from tl_helpers.adaptation import (
     CDAN,
     DANN,
-    MCD,
     Discrepancy,
     MeanTeacher,
     MutualLearning,
@@ -59,7 +58,6 @@ BUILD = {
     ),
     "CORAL": lambda bn=False: Discrepancy(encoder(bn), head(), "coral", strength=5),
     "MMD": lambda bn=False: Discrepancy(encoder(bn), head(), "mmd", strength=5),
-    "MCD": lambda bn=False: MCD(encoder(bn), head()),
     "MutualLearning": lambda bn=False: MutualLearning(network(bn), network(bn)),
     "MeanTeacher": lambda bn=False: MeanTeacher(
         network(bn), threshold=0.4, momentum=0.5
@@ -94,7 +92,7 @@ def trained(request):
 def test_every_weight_moves(trained):
     model, before, _ = trained
     still = set(before) - moved(before, model)
-    assert all(path.endswith("/strength") for path in still), still
+    assert all("/strength" in path for path in still), still
 
 
 def test_reloads_with_equal_answers_and_trains_on(trained, tmp_path):
@@ -166,14 +164,6 @@ def coral_model_loss(model, source, labels, target):
     return cross_entropy(model.head(zs).numpy(), labels) + 5 * coral(zs, zt)
 
 
-def mcd_loss(model, source, labels, target):
-    zs, zt = (model.encoder(x).numpy() for x in (source, target))
-    heads = model.head, model.second_head
-    answers = [softmax(h(zt).numpy(), axis=1) for h in heads]
-    class_loss = np.mean([cross_entropy(h(zs).numpy(), labels) for h in heads])
-    return class_loss - np.abs(answers[0] - answers[1]).mean()
-
-
 def mutual_loss(model, source, labels, target):
     networks = model.first, model.second
     class_loss = np.mean([cross_entropy(n(source).numpy(), labels) for n in networks])
@@ -201,7 +191,6 @@ BY_HAND = {
     "DANN": dann_loss,
     "CDAN": cdan_loss,
     "CORAL": coral_model_loss,
-    "MCD": mcd_loss,
     "MutualLearning": mutual_loss,
     "MeanTeacher": teacher_loss,
     "SelfTraining": self_training_loss,
@@ -288,11 +277,12 @@ two = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(cpu, two)
 sys.path[:0] = {path}
 from tests.test_adaptation_models import BUILD, ROWS, compiled, domains
+from tl_helpers.adaptation import Ramp
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 source, labels, target = domains()
 once = {{"source": source, "target": target}}
 twice = {{name: np.concatenate([rows, rows]) for name, rows in once.items()}}
-settings = dict(shuffle=False, verbose=0, epochs=3)
+settings = dict(shuffle=False, verbose=0, epochs=3, callbacks=[Ramp(2.0)])
 for name in ("DANN", "MMD", "MeanTeacher", "SelfTraining"):
     with strategy.scope():
         spread = compiled(BUILD[name]())
@@ -356,7 +346,6 @@ def test_permuted_target_labels_change_nothing():
         (lambda: CDAN(encoder(), head(), dense_network(5, (), 1)), r"\(10,\)"),
         (lambda: Discrepancy(encoder(), head(), "wasserstein"), "coral, mmd"),
         (lambda: Discrepancy(encoder(), head(), align=("x",)), "expected some of"),
-        (lambda: MCD(encoder(), head(), dense_network(4, (), 2)), "second head"),
         (lambda: MutualLearning(network(), encoder()), "expected the same"),
         (lambda: MeanTeacher(network(), threshold=1.5), "threshold=1.5"),
         (lambda: SelfTraining(network(), share=0.0), "share=0"),

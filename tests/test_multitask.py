@@ -15,7 +15,6 @@ from tl_helpers.multitask import (
     Angle,
     Box,
     Classification,
-    Depth,
     Mask,
     MultiTask,
     PCGrad,
@@ -49,7 +48,6 @@ def all_tasks():
         "angle": Angle(),
         "box": Box(),
         "mask": Mask(SIZE),
-        "depth": Depth(SIZE, start=6),
     }
 
 
@@ -65,9 +63,7 @@ def data(seed=0, names=None):
         "angle": rng.uniform(-3, 3, ROWS).astype("float32"),
         "box": np.sort(rng.uniform(0, 1, (ROWS, 4)).astype("float32"), axis=1),
         "mask": rng.random((ROWS, SIZE, SIZE)) > 0.5,
-        "depth": rng.uniform(5, 7, (ROWS, SIZE, SIZE)).astype("float32"),
     }
-    labels["depth"][:, :2] = NAN
     return images, {name: labels[name] for name in names or labels}
 
 
@@ -134,22 +130,12 @@ def test_mask_counts_known_pixels_only():
     np.testing.assert_allclose(scores, [1 / 3, 1, 0], rtol=1e-5)
 
 
-def test_depth_is_mean_error_over_known_pixels():
-    labels = [[[5, NAN], [7, 6]], [[NAN, NAN], [NAN, NAN]]]
-    outputs = np.full((2, 2, 2), 6.5)
-    for measure in ("losses", "scores"):
-        values = rows_of(Depth(2), measure, labels, outputs)
-        np.testing.assert_allclose(values, [2.5 / 3, 0], rtol=1e-5)
-
-
 @pytest.mark.parametrize("name", list(all_tasks()))
 def test_head_gives_the_shape_of_its_task(name):
     task = all_tasks()[name]
     head = task.head((2, 3, 4))
     outputs = head(np.zeros((5, 2, 3, 4), "float32"))
     assert tuple(outputs.shape) == (5, *task.output_shape)
-    if name == "depth":
-        np.testing.assert_allclose(outputs, 6)  # where it starts
 
 
 def test_angle_head_answers_on_the_unit_circle():
@@ -247,7 +233,7 @@ def test_saved_model_reloads_with_equal_outputs(fitted, tmp_path):
     for name, outputs in loaded.predict(images, verbose=0).items():
         np.testing.assert_array_equal(outputs, expected[name])
     assert list(loaded.tasks) == list(model.tasks)
-    assert loaded.tasks["depth"].start == 6
+    assert loaded.tasks["mask"].size_px == SIZE
     np.testing.assert_array_equal(loaded.log_variances, model.log_variances)
 
 
@@ -282,7 +268,7 @@ def test_batch_without_any_label_has_zero_gradient(weighting):
     images, labels = data()
     model = MultiTask(trunk(), all_tasks(), weighting=weighting)
     if weighting == "uncertainty":
-        model.log_variances.assign([1.0] * 5)
+        model.log_variances.assign([1.0] * 4)
     for name in labels:
         absent = -1 if name == "class" else NAN
         labels[name] = np.full(labels[name].shape, absent, "float32")

@@ -70,7 +70,9 @@ def test_ramp_is_the_papers():
     assert ramp(0.1) == pytest.approx(0.4621172)  # tanh(1 / 2)
 
 
-def test_ramp_raises_strength_over_all_epochs():
+def ramped(steps_per_execution=1, peak=2.0):
+    """Train 12 steps; return the model and its strength behind each execution."""
+    keras.utils.set_random_seed(0)
     seen = []
 
     class Watch(keras.callbacks.Callback):
@@ -78,12 +80,34 @@ def test_ramp_raises_strength_over_all_epochs():
             seen.append(float(self.model.strength.numpy()))
 
     model = DANN(dense_network(3, (), 4), dense_network(4, (), 2), strength=1.0)
-    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss, steps_per_execution=steps_per_execution)
     rng = np.random.default_rng(0)
     source = Features(rng.normal(size=(12, 3)), np.arange(12) % 2)
     batches = pairs(source, rng.normal(size=(12, 3)), 4)
-    model.fit(batches, epochs=4, verbose=0, callbacks=[Ramp(2.0), Watch()])
+    model.fit(batches, epochs=4, verbose=0, callbacks=[Ramp(peak), Watch()])
+    return model, seen
+
+
+def test_ramp_raises_strength_over_all_epochs():
+    _, seen = ramped()
     np.testing.assert_allclose(seen, 2 * ramp(np.arange(12) / 12), rtol=1e-6)
+
+
+def test_ramp_rises_within_an_execution_of_several_steps():
+    alone, _ = ramped()
+    together, seen = ramped(steps_per_execution=3)
+    last = np.arange(2, 12, 3) / 12  # the third step of each execution
+    np.testing.assert_allclose(seen, 2 * ramp(last), rtol=1e-6)
+    for one, other in zip(alone.weights, together.weights, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_strength_stays_where_a_ramp_left_it():
+    model, seen = ramped()
+    x = np.zeros((4, 3), "float32")
+    model.fit({"source": x, "target": x}, np.zeros(4), verbose=0)
+    assert float(model.strength) == seen[-1]
 
 
 def test_inverse_decay_is_the_papers():

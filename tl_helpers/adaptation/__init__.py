@@ -2,7 +2,7 @@
 
 from tl_helpers.adaptation.adversarial import CDAN, DANN
 from tl_helpers.adaptation.co_training import MeanTeacher, MutualLearning, SelfTraining
-from tl_helpers.adaptation.discrepancy import MCD, Discrepancy
+from tl_helpers.adaptation.discrepancy import Discrepancy
 from tl_helpers.adaptation.losses import coral_loss, mmd_loss
 from tl_helpers.adaptation.networks import dense_network, digit_network
 from tl_helpers.adaptation.pairs import pairs
@@ -17,7 +17,6 @@ from tl_helpers.adaptation.reversal import (
 __all__ = [
     "CDAN",
     "DANN",
-    "MCD",
     "Discrepancy",
     "GradientReversal",
     "InverseDecay",

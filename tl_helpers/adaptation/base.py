@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from tl_helpers.adaptation.reversal import ramp
 from tl_helpers.training import predict_logits, share_of_a_replica
 
 
@@ -39,11 +40,25 @@ class Adapter(keras.Model):
             )
         self._initial = float(strength)
         self.joint_batch = joint_batch
-        self.strength = self.add_weight(
-            (), keras.initializers.Constant(strength), trainable=False, name="strength"
+        self.strength = self._scalar("strength", strength)
+        # of a Ramp: its peak, the steps behind, and all steps; 0 of them for none
+        self._peak, self._step, self._num_steps = (
+            self._scalar(f"strength_{name}") for name in ("peak", "step", "num_steps")
         )
         names = ("class_loss", *self.logged)
         self._means = {name: keras.metrics.Mean(name) for name in names}
+
+    def raise_strength(self, peak, step, num_steps):
+        """Let the strength follow `ramp` from the next training step on.
+
+        Args:
+            peak: float >= 0, which it nearly reaches.
+            step: int, how many steps lie behind.
+            num_steps: int, steps of the whole training; 0 to leave it where it is.
+        """
+        self._peak.assign(peak)
+        self._step.assign(step)
+        self._num_steps.assign(num_steps)
 
     def classify(self, images, training=None):
         """Return class logits (b, classes) of plain images."""
@@ -76,8 +91,26 @@ class Adapter(keras.Model):
     def call(self, inputs, training=None):
         """Return class logits of plain images; of both domains, `forward`."""
         if isinstance(inputs, dict):
+            if training:
+                self._follow_ramp()
             return self.forward(inputs["source"], inputs["target"], training)
         return self.classify(inputs, training)
+
+    def _scalar(self, name, value=0.0):
+        return self.add_weight(
+            (),
+            keras.initializers.Constant(value),
+            trainable=False,
+            aggregation="only_first_replica",
+            name=name,
+        )
+
+    def _follow_ramp(self):
+        """Set the strength of this step, inside the graph."""
+        raised = self._peak * ramp(self._step / ops.maximum(self._num_steps, 1.0))
+        is_ramping = self._num_steps > 0
+        self.strength.assign(ops.where(is_ramping, raised, self.strength))
+        self._step.assign_add(1.0)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -133,7 +166,7 @@ class FeatureAdapter(Adapter):
 
     def __init__(self, encoder, head, strength=1.0, joint_batch=False, **kwargs):
         super().__init__(strength, joint_batch, **kwargs)
-        check_fit(encoder, head, ("encoder", "head"))
+        _check_fit(encoder, head)
         self.encoder, self.head = encoder, head
 
     def features(self, images):
@@ -152,27 +185,17 @@ class FeatureAdapter(Adapter):
         return self.head(self.encoder(images, training=training), training=training)
 
 
-def check_fit(first, second, names):
-    """Refuse two networks of which the second cannot take the first's output.
-
-    Args:
-        first: built keras.Model.
-        second: built keras.Model.
-        names: what the caller calls them.
-
-    Raises:
-        ValueError: a network that is not built, or shapes that do not fit.
-    """
-    for name, network in zip(names, (first, second), strict=True):
+def _check_fit(encoder, head):
+    for name, network in {"encoder": encoder, "head": head}.items():
         if not network.built:
             raise ValueError(
                 f"Got {name} {network.name!r} without weights, expected a built "
                 "model; give it a keras.Input as its first layer."
             )
-    if first.output_shape[1:] != second.input_shape[1:]:
+    if encoder.output_shape[1:] != head.input_shape[1:]:
         raise ValueError(
-            f"Got {names[0]} with output {first.output_shape[1:]} and {names[1]} with "
-            f"input {second.input_shape[1:]}, expected the same; change one of them."
+            f"Got an encoder with output {encoder.output_shape[1:]} and a head with "
+            f"input {head.input_shape[1:]}, expected the same; change one of them."
         )
 
 

@@ -61,9 +61,10 @@ class GradientReversal(keras.layers.Layer):
 class Ramp(keras.callbacks.Callback):
     """Raise a model's `strength` from 0 to its peak while training goes on.
 
-    strength = peak (2 / (1 + exp(-10 p)) - 1), with p the share of all steps that lie
-    behind. At the start the features mean nothing yet, and to make domains alike then
-    is to make them all alike.
+    strength = peak x ramp(p), with p the share of all steps that lie behind. At the
+    start the features mean nothing yet, and to make domains alike then is to make them
+    all alike. The model computes it in each step, so that `steps_per_execution` of
+    `compile` may be as large as you like.
 
     Args:
         peak: float >= 0.
@@ -76,19 +77,19 @@ class Ramp(keras.callbacks.Callback):
         self.peak = peak
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Remember how many steps lie behind."""
-        self._epoch = epoch
-
-    def on_train_batch_begin(self, batch, logs=None):
-        """Set the strength of the step to come."""
+        """Tell the model where in its training the epoch begins."""
         steps, epochs = self.params["steps"], self.params["epochs"]
-        progress = (self._epoch + batch / steps) / epochs
-        self.model.strength.assign(self.peak * ramp(progress))
+        self.model.raise_strength(self.peak, epoch * steps, epochs * steps)
+
+    def on_train_end(self, logs=None):
+        """Leave the strength where it is."""
+        self.model.raise_strength(self.peak, 0, 0)
 
 
 def ramp(progress):
     """Return 2 / (1 + exp(-10 p)) - 1, from 0 to nearly 1, for p in [0, 1]."""
-    return 2 / (1 + np.exp(-10 * progress)) - 1
+    tanh = ops.tanh if ops.is_tensor(progress) else np.tanh
+    return tanh(5.0 * progress)  # the same, without cancellation near 0
 
 
 @keras.saving.register_keras_serializable("tl_helpers")

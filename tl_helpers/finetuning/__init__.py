@@ -11,7 +11,7 @@ from tl_helpers.finetuning.classifier import (
     thaw,
 )
 from tl_helpers.finetuning.forgetting import Forgetting, forgetting
-from tl_helpers.finetuning.penalties import bss, channel_attention, delta, l2_sp
+from tl_helpers.finetuning.penalties import l2_sp
 from tl_helpers.finetuning.recipe import Stage, fine_tune, stages_of
 
 __all__ = [
@@ -19,10 +19,7 @@ __all__ = [
     "Classifier",
     "Forgetting",
     "Stage",
-    "bss",
-    "channel_attention",
     "classifier",
-    "delta",
     "fine_tune",
     "forgetting",
     "freeze",

@@ -1,6 +1,5 @@
 """Several tasks on one trunk: heads, losses, their weights and their conflicts."""
 
-from tl_helpers.multitask.dense import Depth, Mask
 from tl_helpers.multitask.gradients import (
     PCGrad,
     gradient_cosines,
@@ -8,14 +7,13 @@ from tl_helpers.multitask.gradients import (
 )
 from tl_helpers.multitask.labels import axis_angles, scaled_boxes
 from tl_helpers.multitask.model import MultiTask
-from tl_helpers.multitask.tasks import Angle, Box, Classification
+from tl_helpers.multitask.tasks import Angle, Box, Classification, Mask
 from tl_helpers.multitask.weighting import uncertainty_terms
 
 __all__ = [
     "Angle",
     "Box",
     "Classification",
-    "Depth",
     "Mask",
     "MultiTask",
     "PCGrad",

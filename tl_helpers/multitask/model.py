@@ -22,7 +22,7 @@ class MultiTask(keras.Model):
 
     Args:
         trunk: built keras.Model from images, or cached features, to one tensor: rows
-            (b, d), or a map (b, h, w, c), which Mask and Depth need.
+            (b, d), or a map (b, h, w, c), which Mask needs.
         tasks: {name: task}.
         heads: None, or {name: built keras.Model on the trunk's output} for tasks whose
             own head, `task.head`, does not suit.

@@ -1,4 +1,4 @@
-"""Tasks with one label an image: a class, an angle, a box."""
+"""What a trunk can be asked about an image: a class, an angle, a box, a mask."""
 
 import math
 
@@ -7,6 +7,7 @@ from keras import layers, ops
 
 from tl_helpers.multitask.base import Task
 
+DECODER_CHANNELS = 16  # of a mask's head
 BOX_BEND = 0.1  # a box's edge that is off by less counts quadratically
 
 
@@ -128,6 +129,63 @@ class Box(Task):
         return shared / ops.maximum(both - shared, 1e-7)
 
 
+@keras.saving.register_keras_serializable("tl_helpers")
+class Mask(Task):
+    """Which pixels of a square picture belong to the object.
+
+    Labels bool or float (n, size_px, size_px), 1 on the object; NaN or -1 where
+    unknown, and an image without any known pixel has no label. Output: logits of the
+    same shape. Loss: cross-entropy, mean over known pixels, nats. Metric:
+    intersection over union of the object, in [0, 1].
+
+    Args:
+        size_px: int, side of the labels.
+    """
+
+    metric, unit = "iou", "share"
+    is_regression = False
+    settings = ("size_px",)
+    label_range = (-1, 1)
+    label_hint = "give 1 on the object, 0 off it and -1 or NaN where unknown"
+
+    def __init__(self, size_px):
+        self.size_px = int(size_px)
+        self.label_shape = self.output_shape = (self.size_px, self.size_px)
+
+    def attach(self, features):
+        """Double a map (b, h, w, c) until it has the label's size."""
+        if len(features.shape) != 4:
+            raise ValueError(
+                f"Got features of shape {tuple(features.shape)} for a mask, expected "
+                "a map (n, h, w, c); end the trunk before it pools."
+            )
+        x = _convolved(features)  # (b, h, w, 16)
+        while 2 * max(x.shape[1:3]) <= self.size_px:
+            x = layers.UpSampling2D(interpolation="bilinear")(x)  # (b, 2h, 2w, 16)
+            x = _convolved(x)
+        x = layers.Conv2D(1, 1, dtype="float32")(x)  # (b, h, w, 1)
+        x = layers.Resizing(*self.output_shape, dtype="float32")(x)  # to (size, size)
+        return layers.Reshape(self.output_shape, dtype="float32")(x)  # (b, size, size)
+
+    def valid(self, labels):
+        """Return bool, as `labels`: NaN and -1 are absent."""
+        return ops.cast(labels, "float32") >= 0
+
+    def loss(self, labels, outputs, valid):
+        """Return the cross-entropy (b,)."""
+        pixels = ops.binary_crossentropy(labels, outputs, from_logits=True)
+        known = ops.cast(valid, "float32")  # (b, size, size)
+        return ops.sum(pixels * known, axis=(1, 2)) / ops.maximum(_count(valid), 1)
+
+    def score(self, labels, outputs, valid):
+        """Return intersection over union (b,); 1 where both are empty."""
+        truth = labels > 0.5
+        found = ops.logical_and(outputs > 0, valid)
+        shared = _count(ops.logical_and(truth, found))
+        union = _count(ops.logical_or(truth, found))
+        return ops.where(union > 0, shared / ops.maximum(union, 1), 1.0)
+
+
 def _pooled(features):
     if len(features.shape) == 2:
         return features
@@ -136,3 +194,11 @@ def _pooled(features):
 
 def _area(start, stop):
     return ops.prod(ops.maximum(stop - start, 0.0), axis=1)
+
+
+def _convolved(x):
+    return layers.Conv2D(DECODER_CHANNELS, 3, padding="same", activation="relu")(x)
+
+
+def _count(pixels):
+    return ops.sum(ops.cast(pixels, "float32"), axis=(1, 2))  # (b,)
