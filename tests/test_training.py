@@ -50,6 +50,21 @@ def test_fit_steps_takes_that_many_steps(model, num_steps):
     assert len(log["loss"]) == len(log["accuracy"]) == 1
 
 
+def test_fit_steps_traces_a_training_once():
+    traced = []
+
+    class Counting(keras.Sequential):
+        def train_step(self, data):
+            traced.append(data)
+            return super().train_step(data)
+
+    network = Counting([keras.Input((8, 8, 3)), keras.layers.Flatten()])
+    network.add(keras.layers.Dense(1))
+    network.compile("adam", "mse")
+    training.fit_steps(network, tiny_images(), num_steps=2, batch_size=8, seed=0)
+    assert len(traced) == 1
+
+
 def test_warmup_cosine_rises_to_the_rate_and_falls_to_nothing():
     schedule = training.warmup_cosine(0.5, num_steps=100)
     rates = np.array([float(schedule(step)) for step in range(100)])

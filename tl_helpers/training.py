@@ -35,9 +35,23 @@ def reset_optimizer(model):
         model: compiled keras.Model whose optimizer starts from zeros, as all of
             Keras's do but for the learning rate.
     """
+    build_optimizer(model)
     for variable in model.optimizer.variables:
         if not variable.path.endswith("learning_rate"):
             variable.assign(ops.zeros_like(variable))
+
+
+def build_optimizer(model):
+    """Give a compiled model's optimizer its variables, where it has none yet.
+
+    Left to `fit`, they are made inside the training graph, which is then traced twice:
+    for a small network that takes longer than the training.
+
+    Args:
+        model: compiled keras.Model; one that is not built yet stays as it is.
+    """
+    if model.built and not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
 
 
 def fit_steps(model, images, num_steps, batch_size, seed, augment=None, **settings):
@@ -55,6 +69,7 @@ def fit_steps(model, images, num_steps, batch_size, seed, augment=None, **settin
     Returns:
         {name: [value]} as in the history of `fit`, of one epoch with all the steps.
     """
+    build_optimizer(model)
     keras.utils.set_random_seed(seed)
     batches = images.batches(batch_size, shuffle=True, seed=seed, augment=augment)
     settings = {"verbose": 0} | settings
