@@ -84,6 +84,17 @@ def test_policy_differs_at_every_epoch_and_repeats_as_a_whole(squares):
     assert np.array_equal(epochs, [epoch(again)[0] for _ in range(3)])
 
 
+def test_policy_goes_on_from_its_variables(squares):
+    policy = augmentation.policy("rand_augment+colour+erase+cutmix", squares)
+    again, data = policy.fresh(), (squares.pixels(), squares.labels)
+    first = policy(*data)[0]
+    for variable, kept in zip(again.variables, policy.variables, strict=True):
+        variable.assign(kept)
+    second = policy(*data)[0]
+    assert not np.array_equal(first, second)
+    assert np.array_equal(again(*data)[0], second)
+
+
 def test_bare_tf_random_repeats_itself_under_a_global_seed(squares):
     """Shows that the test above can see it."""
     import tensorflow as tf

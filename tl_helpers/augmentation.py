@@ -84,6 +84,11 @@ class Policy:
         return Policy(self.name, self.num_classes, self.has_flips, self.seed)
 
     @property
+    def variables(self):
+        """List the keras.Variables that the next draws follow from."""
+        return [one for step in self._steps for one in getattr(step, "variables", ())]
+
+    @property
     def is_mixing(self):
         """Whether images of different classes are blended."""
         return bool({"mixup", "cutmix"} & set(_parts(self.name)))
@@ -234,7 +239,12 @@ def _as_floats(data):
 
 def _each(layer):
     """Step: send everything through a Keras layer, which draws for each image."""
-    return lambda data, labels: (layer(data, training=True), labels)
+
+    def step(data, labels):
+        return layer(data, training=True), labels
+
+    step.variables = layer.variables
+    return step
 
 
 def _one_of(choices, seed):
@@ -262,6 +272,8 @@ def _one_of(choices, seed):
         )
         return stitched, labels
 
+    own = [one for layer in choices for one in layer.variables]
+    step.variables = [generator.state, *own]
     return step
 
 
@@ -293,6 +305,7 @@ def _mix(layer):
         mixed = layer({"images": data["images"], "labels": labels}, training=True)
         return {"images": mixed["images"]}, mixed["labels"]
 
+    step.variables = layer.variables
     return step
 
 
