@@ -13,7 +13,7 @@ NBVAL := --nbval-lax --nbval-current-env --nbval-kernel-name python3 \
 # file by file, so that fixtures of a file are made once
 TWO_AT_ONCE := -n 2 --dist loadfile
 
-.PHONY: lab test course bench lint badges set-up
+.PHONY: lab test course bench site lint badges set-up
 
 lab: set-up  ## open JupyterLab on the first notebook
 	$(HERE) -m jupyter lab $(LAB_FLAGS) \
@@ -28,6 +28,9 @@ course: set-up  ## run the whole course, write build/course/index.html
 
 bench: set-up  ## ratio table, build/bench.json
 	$(HERE) benchmarks/ratios/run.py
+
+site: set-up  ## the course as pages, build/site/index.html; works from a USB stick
+	$(HERE) docs/make_site.py
 
 lint: set-up
 	$(HERE) -m ruff check

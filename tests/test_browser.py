@@ -1,24 +1,16 @@
 """The first notebook in JupyterLab, in a real browser, as a learner would run it."""
 
-import base64
-import itertools
 import json
 import os
-import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
-import websocket
+from browser import needs_browser, page_fixture, wait_for  # noqa: F401 (by name)
 
 ROOT = Path(__file__).resolve().parent.parent
-SCREENSHOT = ROOT / "build" / "jupyterlab.png"
 NOTEBOOK = "00_start_here.ipynb"
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
-FLAGS = "--headless=new --no-sandbox --disable-gpu --window-size=1200,1600"
 
 STATE = """(() => {
   const shell = window.jupyterapp?.shell;
@@ -29,39 +21,6 @@ STATE = """(() => {
     ? {status: session.kernel.status, cells: panel.content.model.toJSON().cells}
     : null;
 })()"""
-
-
-class Page:
-    """A browser's page, spoken to in its own protocol."""
-
-    def __init__(self, address):
-        self.socket = websocket.create_connection(address, suppress_origin=True)
-        self.numbers = itertools.count(1)
-
-    def call(self, method, **parameters):
-        """Send one command and return its result."""
-        number = next(self.numbers)
-        message = {"id": number, "method": method, "params": parameters}
-        self.socket.send(json.dumps(message))
-        while (answer := json.loads(self.socket.recv())).get("id") != number:
-            pass  # events that nobody asked for
-        return answer["result"]
-
-    def value(self, expression):
-        """Evaluate JavaScript."""
-        result = self.call(
-            "Runtime.evaluate", expression=expression, returnByValue=True
-        )
-        return result["result"].get("value")
-
-
-def wait_for(condition, seconds):
-    """Return the first value of `condition` that is true."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"nothing came in {seconds} s"
-        time.sleep(0.5)
-    return value
 
 
 def lines_with(path, text):
@@ -100,29 +59,8 @@ def lab(tmp_path):
         server.wait(30)
 
 
-@pytest.fixture
-def page(tmp_path):
-    """An empty page of a browser without a window."""
-    profile = tmp_path / "browser"
-    command = [BROWSER, *FLAGS.split(), f"--user-data-dir={profile}"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    browser = subprocess.Popen(
-        [*command, "--remote-debugging-port=0", "about:blank"], **quiet
-    )
-    try:
-        port_file = profile / "DevToolsActivePort"
-        wait_for(lambda: port_file.exists() and port_file.read_text(), 60)
-        port = port_file.read_text().split()[0]
-        targets = json.load(urlopen(f"http://127.0.0.1:{port}/json/list"))
-        own = next(x for x in targets if x["type"] == "page")
-        yield Page(own["webSocketDebuggerUrl"])
-    finally:
-        browser.terminate()
-        browser.wait(30)
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome is installed")
+@needs_browser
 def test_first_notebook_runs_in_jupyterlab(lab, page):
     page.call("Emulation.setFocusEmulationEnabled", enabled=True)
     page.call("Page.navigate", url=lab)
@@ -138,9 +76,7 @@ def test_first_notebook_runs_in_jupyterlab(lab, page):
         return is_idle and [output for cell in done for output in cell["outputs"]]
 
     outputs = wait_for(finished, 240)
-    SCREENSHOT.parent.mkdir(exist_ok=True)
-    picture = page.call("Page.captureScreenshot")["data"]
-    SCREENSHOT.write_bytes(base64.b64decode(picture))
+    page.photograph("jupyterlab")
     assert not [x["evalue"] for x in outputs if x["output_type"] == "error"]
     assert sum("image/png" in x.get("data", {}) for x in outputs) >= 2
     printed = "".join("".join(x.get("text", "")) for x in outputs)
