@@ -1,5 +1,8 @@
 """The scores equal their formulas and the published LogME; ranks know their doubt."""
 
+import importlib
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,8 +11,8 @@ from scipy import optimize, stats
 from sklearn.covariance import LedoitWolf
 from sklearn.datasets import load_digits
 
-from tl_helpers.choosing import transferability
-from tl_helpers.choosing.transferability import (
+from tl_helpers import choosing, profiles
+from tl_helpers.choosing import (
     h_score,
     leep,
     logme,
@@ -19,47 +22,14 @@ from tl_helpers.choosing.transferability import (
 )
 from tl_helpers.features import Features
 
+RATIOS = profiles.data_dir().parent / "benchmarks" / "ratios"
+if not RATIOS.exists():
+    pytest.skip("needs a clone: benchmarks/", allow_module_level=True)
+sys.path.insert(0, str(RATIOS))
+direct_logme = importlib.import_module("published_logme").direct_logme
+
 FEATURE_SCORES = [logme, h_score, shrunk_h_score]
 seeds = st.integers(0, 10_000)
-
-
-def truncated_svd(values):
-    """Left singular vectors and squared singular values; the short way for n > d."""
-    if len(values) <= values.shape[1]:
-        left, singular, _ = np.linalg.svd(values, full_matrices=False)
-        return left, singular**2
-    _, squared, right = np.linalg.svd(values.T @ values)
-    squared = squared[squared > 1e-20]
-    return values @ right[: len(squared)].T / np.sqrt(squared), squared
-
-
-def direct_logme(values, labels):
-    """The published fixed point, class by class, straight from You et al. 2022.
-
-    The determinant runs over all d eigenvalues, as in the paper.
-    """
-    num_rows, num_features = values.shape
-    left, sigma = truncated_svd(values)
-    padded = np.concatenate([sigma, np.zeros(num_features - len(sigma))])
-    evidences = []
-    for label in np.unique(labels):
-        y = (labels == label).astype(float)
-        z_squared = (left.T @ y) ** 2
-        alpha = beta = 1.0
-        for _ in range(11):
-            t = alpha / beta
-            gamma = (sigma / (sigma + t)).sum()
-            mean_squared = (sigma * z_squared / (sigma + t) ** 2).sum()
-            error = (z_squared / (1 + sigma / t) ** 2).sum() + y @ y - z_squared.sum()
-            alpha = gamma / (mean_squared + 1e-5)
-            beta = (num_rows - gamma) / (error + 1e-5)
-            if abs(alpha / beta - t) / t <= 1e-3:
-                break
-        evidence = num_features * np.log(alpha) + num_rows * np.log(beta / (2 * np.pi))
-        evidence -= np.log(alpha + beta * padded).sum()
-        evidence -= beta * error + alpha * mean_squared
-        evidences.append(evidence / 2 / num_rows)
-    return np.mean(evidences)
 
 
 def clusters(num_rows, num_features, seed=0, num_classes=4, distance=1.0):
@@ -289,7 +259,7 @@ def test_rank_puts_the_best_first_and_is_sure_of_it():
 
 
 def test_rank_reads_as_a_line():
-    one = transferability.Rank("block4", 0.41234, 0.389, 0.4361, 0.84)
+    one = choosing.Rank("block4", 0.41234, 0.389, 0.4361, 0.84)
     assert str(one) == "block4: 0.412 (0.389 to 0.436), first in 84%"
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from rows import Row, interleave, median_ratio, time_s
 
 HERE = Path(__file__).resolve().parent
-PEER_ENVIRONMENT = HERE.parent / "build" / "venv-adapt"
+PEER_ENVIRONMENT = HERE.parents[1] / "build" / "venv-adapt"
 PEER_PACKAGES = ("adapt==0.4.5", "tensorflow==2.21.0", "setuptools<82")
 SEEDS = (0, 1, 2, 3, 4)
 NUM_ROUNDS, STEPS_A_ROUND, BATCH_SIZE = 11, 20, 64

@@ -65,8 +65,8 @@ class DANN(FeatureAdapter):
 
     def forward(self, source, target, training):
         """Return the source's logits, and what the discriminator says of both."""
-        features = self.both(self.encoder, source, target, training)
-        logits = self.head(features[0], training=training)
+        features = self.both(self.encoder, source, target, training)  # 2 x (b, d)
+        logits = self.head(features[0], training=training)  # (b, classes)
         return {"logits": [logits], **self._discriminate(features, training)}
 
     def adaptation_loss(self, outputs):
@@ -86,7 +86,7 @@ class DANN(FeatureAdapter):
     def _discriminate(self, shown, training):
         """Show both domains to the discriminator, behind the reversal."""
         shown = [reverse_gradient(rows, self.strength) for rows in shown]
-        domains = joined(*self.both(self.discriminator, *shown, training))
+        domains = joined(*self.both(self.discriminator, *shown, training))  # (2b, 1)
         is_source = joined(_column(shown[0], ops.ones), _column(shown[1], ops.zeros))
         return {"domains": ops.cast(domains, "float32"), "is_source": is_source}
 
@@ -114,17 +114,8 @@ class CDAN(DANN):
 
     settings = ("is_entropy_conditioned",)
 
-    def __init__(
-        self,
-        encoder,
-        head,
-        discriminator=None,
-        strength=1.0,
-        joint_batch=False,
-        is_entropy_conditioned=True,
-        **kwargs,
-    ):
-        super().__init__(encoder, head, discriminator, strength, joint_batch, **kwargs)
+    def __init__(self, encoder, head, *args, is_entropy_conditioned=True, **kwargs):
+        super().__init__(encoder, head, *args, **kwargs)
         self.is_entropy_conditioned = is_entropy_conditioned
         self._projections = [
             self.add_weight(
@@ -145,30 +136,28 @@ class CDAN(DANN):
 
     def forward(self, source, target, training):
         """Return the source's logits, and what the discriminator says of both."""
-        features = self.both(self.encoder, source, target, training)
-        logits = self.both(self.head, *features, training)
+        features = self.both(self.encoder, source, target, training)  # 2 x (b, d)
+        logits = self.both(self.head, *features, training)  # 2 x (b, classes)
         shown = [self._product(*pair) for pair in zip(features, logits, strict=True)]
         outputs = {"logits": [logits[0]], **self._discriminate(shown, training)}
         if self.is_entropy_conditioned:
-            outputs["weights"] = joined(*map(_sureness, logits))
+            outputs["weights"] = joined(*map(_sureness, logits))  # (2b, 1)
         return outputs
 
     def _product(self, features, logits):
         """Return features x class probabilities, (b, shown width)."""
         classes = ops.stop_gradient(ops.softmax(ops.cast(logits, features.dtype)))
         if self._projections:
-            random_features, random_classes = self._projections
-            product = ops.matmul(features, random_features) * ops.matmul(
-                classes, random_classes
-            )
-            return product / NUM_PROJECTED**0.5
-        outer = features[:, :, None] * classes[:, None, :]
-        return ops.reshape(outer, (-1, self._map_size()))
+            projected = map(ops.matmul, (features, classes), self._projections)
+            first, second = projected  # (b, 1024) each
+            return first * second / NUM_PROJECTED**0.5
+        outer = features[:, :, None] * classes[:, None, :]  # (b, d, classes)
+        return ops.reshape(outer, (-1, self._map_size()))  # (b, d * classes)
 
 
 def _sureness(logits):
     """Return weights (b, 1) of mean 1, from all alike to about twice for sure rows."""
-    weights = 1 + ops.exp(-entropy(ops.stop_gradient(logits)))
+    weights = 1 + ops.exp(-entropy(ops.stop_gradient(logits)))  # (b,)
     return (weights / ops.mean(weights))[:, None]
 
 

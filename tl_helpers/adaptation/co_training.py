@@ -32,6 +32,11 @@ class ViewAdapter(Adapter):
             return images
         return self.views(images, training=True)
 
+    def answers(self, network, source, target, training):
+        """Return a network's logits, 2 x (b, classes), of a view of each domain."""
+        views = [self.view(images, training) for images in (source, target)]
+        return self.both(network, *views, training)
+
 
 @keras.saving.register_keras_serializable("tl_helpers")
 class MutualLearning(ViewAdapter):
@@ -65,7 +70,13 @@ class MutualLearning(ViewAdapter):
     ):
         super().__init__(views, strength, joint_batch, **kwargs)
         self.first, self.second = first, second
-        check_pair(first, second)
+        shapes = [(x.input_shape[1:], x.output_shape[1:]) for x in (first, second)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"Got networks from {shapes[0][0]} to {shapes[0][1]} and from "
+                f"{shapes[1][0]} to {shapes[1][1]}, expected the same; build both for "
+                "the same images and classes."
+            )
         self.built = True
 
     def classify(self, images, training=None):
@@ -75,27 +86,17 @@ class MutualLearning(ViewAdapter):
 
     def forward(self, source, target, training):
         """Return both networks' logits of the source and of the target."""
-        answers = [
-            self.both(
-                network,
-                self.view(source, training),
-                self.view(target, training),
-                training,
-            )
-            for network in (self.first, self.second)
-        ]
-        return {
-            "logits": [of_source for of_source, _ in answers],
-            "target_logits": [of_target for _, of_target in answers],
-        }
+        networks = (self.first, self.second)
+        answers = [self.answers(x, source, target, training) for x in networks]
+        of_source, of_target = zip(*answers, strict=True)
+        return {"logits": list(of_source), "target_logits": list(of_target)}
 
     def adaptation_loss(self, outputs):
         """Return strength times the mean divergence of the two."""
         first, second = outputs["target_logits"]
-        lessons = divergence(ops.stop_gradient(second), first) + divergence(
-            ops.stop_gradient(first), second
-        )
-        mean = ops.mean(lessons) / 2
+        to_first = divergence(ops.stop_gradient(second), first)  # (b,)
+        to_second = divergence(ops.stop_gradient(first), second)
+        mean = ops.mean(to_first + to_second) / 2
         return self.strength * mean, {"disagreement": mean}
 
 
@@ -141,18 +142,18 @@ class MeanTeacher(ViewAdapter):
     ):
         super().__init__(views, strength, joint_batch, **kwargs)
         for name, value in {"threshold": threshold, "momentum": momentum}.items():
-            check_share(name, value)
+            if not 0 <= value < 1:
+                raise ValueError(
+                    f"Got {name}={value:g}, expected a number from 0 up to, but not, 1."
+                )
         self.student, self.threshold, self.momentum = student, threshold, momentum
         self._averages = [self._average(i) for i in range(len(student.weights))]
         self.built = True
 
     def classify(self, images, training=None):
         """Return the teacher's logits (b, classes)."""
-        own = {id(w): w for w in self.student.weights}
-        own |= {
-            id(w): average
-            for w, average in zip(self.student.weights, self._averages, strict=True)
-        }
+        pairs = zip(self.student.weights, self._averages, strict=True)
+        own = {id(weight): average for weight, average in pairs}
         trainable = [own[id(w)] for w in self.student.trainable_variables]
         others = [own.get(id(w), w) for w in self.student.non_trainable_variables]
         logits, _ = self.student.stateless_call(
@@ -164,12 +165,7 @@ class MeanTeacher(ViewAdapter):
         """Return the student's logits of both domains, and the teacher's of one."""
         if training:
             self._follow()
-        of_source, of_target = self.both(
-            self.student,
-            self.view(source, training),
-            self.view(target, training),
-            training,
-        )
+        of_source, of_target = self.answers(self.student, source, target, training)
         taught = self.classify(self.view(target, training))
         return {
             "logits": [of_source],
@@ -181,7 +177,7 @@ class MeanTeacher(ViewAdapter):
         """Return strength times the mean squared distance from a sure teacher."""
         taught = ops.softmax(ops.cast(outputs["taught"], "float32"))
         answers = ops.softmax(ops.cast(outputs["target_logits"], "float32"))
-        sure = ops.cast(ops.max(taught, axis=-1) > self.threshold, "float32")
+        sure = ops.cast(ops.max(taught, axis=-1) > self.threshold, "float32")  # (b,)
         consistency = ops.mean(sure * ops.sum((answers - taught) ** 2, axis=-1))
         return self.strength * consistency, {
             "consistency": consistency,
@@ -275,12 +271,8 @@ class SelfTraining(ViewAdapter):
     def forward(self, source, target, training):
         """Return the logits of both domains' views, and its labels of the target."""
         answers = self.classifier(target, training=False)
-        of_source, of_target = self.both(
-            self.classifier,
-            self.view(source, training),
-            self.view(target, training),
-            training,
-        )
+        of_source, of_target = self.answers(self.classifier, source, target, training)
+        # (b, classes), each row of sum 1
         sureness = ops.softmax(ops.cast(ops.stop_gradient(answers), "float32"))
         if training:
             self._move_bounds(sureness)
@@ -308,22 +300,3 @@ class SelfTraining(ViewAdapter):
         above = ops.sum(answered * is_above, axis=0) / ops.maximum(counts, 1.0)
         step = BOUND_RATE * ops.cast(counts > 0, "float32") * (above - self.share)
         self.bounds.assign(ops.clip(self.bounds + step, 0.0, 1.0))
-
-
-def check_share(name, value):
-    """Refuse a share outside [0, 1)."""
-    if not 0 <= value < 1:
-        raise ValueError(
-            f"Got {name}={value:g}, expected a number from 0 up to, but not, 1."
-        )
-
-
-def check_pair(first, second):
-    """Refuse two classifiers that do not answer the same question."""
-    shapes = [(x.input_shape[1:], x.output_shape[1:]) for x in (first, second)]
-    if shapes[0] != shapes[1]:
-        raise ValueError(
-            f"Got networks from {shapes[0][0]} to {shapes[0][1]} and from "
-            f"{shapes[1][0]} to {shapes[1][1]}, expected the same; build both for the "
-            "same images and classes."
-        )

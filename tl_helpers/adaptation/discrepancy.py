@@ -63,14 +63,10 @@ class Discrepancy(FeatureAdapter):
 
     def forward(self, source, target, training):
         """Return the source's logits, and pairs of outputs that shall be alike."""
-        features = self.both(self._encoder_taps, source, target, training)
-        results = self.both(
-            self._head_taps, features[0][OUTPUT], features[1][OUTPUT], training
-        )
-        outputs = [
-            head | encoder for head, encoder in zip(results, features, strict=True)
-        ]
-        aligned = [[part[name] for part in outputs] for name in self.align or (OUTPUT,)]
+        taps = self.both(self._encoder_taps, source, target, training)
+        results = self.both(self._head_taps, *(x[OUTPUT] for x in taps), training)
+        outputs = [head | own for head, own in zip(results, taps, strict=True)]
+        aligned = [[own[name] for own in outputs] for name in self.align or (OUTPUT,)]
         return {"logits": [results[0][OUTPUT]], "aligned": aligned}
 
     def adaptation_loss(self, outputs):

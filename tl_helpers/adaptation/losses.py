@@ -65,8 +65,8 @@ def mmd_loss(source, target, bandwidths=None, unbiased=False):
     with bandwidths 2^k apart: Long et al. 2015 (arXiv:1502.02791) and its code.
     """
     source, target = _matching_rows(source, target, min_rows=2 if unbiased else 1)
-    rows = ops.concatenate([source, target])
-    kernel = _kernel(_squared_distances(rows), bandwidths)
+    rows = ops.concatenate([source, target])  # (n_source + n_target, d) = (n, d)
+    kernel = _kernel(_squared_distances(rows), bandwidths)  # (n, n)
     split = ops.shape(source)[0]
     within_source = _within(kernel[:split, :split], unbiased)
     within_target = _within(kernel[split:, split:], unbiased)
@@ -134,7 +134,7 @@ def _matching_rows(source, target, min_rows):
 def _pooled(values):
     values = _float32(values)
     if len(values.shape) == 4:
-        values = ops.mean(values, axis=(1, 2))
+        values = ops.mean(values, axis=(1, 2))  # (n, d)
     if len(values.shape) != 2:
         raise ValueError(
             f"Got features of shape {tuple(values.shape)}, expected (n, d) or "
@@ -150,14 +150,14 @@ def _num_rows(rows):
 def _covariance(rows):
     centred = rows - ops.mean(rows, axis=0)
     degrees = ops.maximum(_num_rows(rows) - 1.0, 1.0)
-    return ops.matmul(ops.transpose(centred), centred) / degrees
+    return ops.matmul(ops.transpose(centred), centred) / degrees  # (d, d)
 
 
 def _squared_distances(rows):
     """Return ||x_i - x_j||^2 as (n, n), from one matrix product."""
     rows = rows - ops.mean(rows, axis=0)  # small norms cancel with less rounding
-    norms = ops.sum(ops.square(rows), axis=1)
-    products = ops.matmul(rows, ops.transpose(rows))
+    norms = ops.sum(ops.square(rows), axis=1)  # (n,)
+    products = ops.matmul(rows, ops.transpose(rows))  # (n, n)
     return ops.relu(norms[:, None] + norms[None, :] - 2.0 * products)
 
 

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.covariance import ledoit_wolf_shrinkage
 
 from tl_helpers.features import Features
 from tl_helpers.probes import THREAD_POOLS, check_training_set
@@ -126,7 +127,7 @@ def shrunk_h_score(values, labels):
     """
     values, classes = _check_features(values, labels)
     variances, shares = _class_shares(values, classes)
-    shrinkage = _ledoit_wolf(values, variances)
+    shrinkage = ledoit_wolf_shrinkage(values.astype(float))
     kept = (1 - shrinkage) * variances
     return float(
         (shares * kept / (kept + shrinkage * variances.sum() / values.shape[1])).sum()
@@ -314,17 +315,6 @@ def _class_shares(values, classes):
     left, singular = left[:, singular > floor], singular[singular > floor]
     shares = ((classes.T @ left) ** 2 / classes.sum(axis=0)[:, None]).sum(axis=0)
     return singular**2 / len(values), shares
-
-
-def _ledoit_wolf(values, variances):
-    """Share of the identity in the covariance that is nearest to the true one."""
-    num_rows, num_features = values.shape
-    centred = values - values.mean(axis=0, dtype=float)
-    fourth = ((centred**2).sum(axis=1) ** 2).mean()
-    total = (variances**2).sum()
-    noise = (fourth - total) / num_rows
-    distance = total - variances.sum() ** 2 / num_features
-    return min(noise, distance) / distance if min(noise, distance) > 0 else 0.0
 
 
 def _four_fifths_of_every_class(labels, rng):

@@ -1,6 +1,7 @@
 """Notice an adaptation that failed, and say in words what went wrong."""
 
 import numpy as np
+from scipy.stats import entropy
 
 CHANCE_MARGIN = 0.02  # of 0.5: the mean over a thousand images varies by 0.016
 COLLAPSE_SHARE = 0.9  # no course data set has a class so frequent
@@ -107,8 +108,7 @@ def _collapse(logits):
             f"The answers collapsed: class {largest} gets {shares[largest]:.0%} of the "
             "target's images; unless the target is like that, weaken the adaptation."
         ]
-    used = shares[shares > 0]
-    effective = float(np.exp(-(used * np.log(used)).sum()))
+    effective = float(np.exp(entropy(shares)))
     if effective >= MIN_EFFECTIVE_SHARE * num_classes:
         return []
     unused = np.flatnonzero(shares < 0.5 / num_classes).tolist()

@@ -36,7 +36,7 @@ def nearest_neighbour(support, query):
         int (E, N, Q), answers in [0, N).
     """
     shots, rows = _centred(support, query)
-    nearest = _squared_distances(rows, shots).argmin(-1)
+    nearest = _squared_distances(rows, shots).argmin(-1)  # (E, N*Q), of N*K shots
     return (nearest // support.shape[2]).reshape(query.shape[:-1])
 
 
@@ -59,10 +59,10 @@ def ridge(support, query, strength=1.0):
     Source: Bertinetto et al. 2019 (arXiv:1805.08136), without its learned scale.
     """
     shots, rows = _centred(support, query)
-    kernel = shots @ shots.swapaxes(1, 2)
+    kernel = shots @ shots.swapaxes(1, 2)  # (E, N*K, N*K)
     penalty = _penalty(kernel, strength) * np.eye(kernel.shape[-1], dtype=kernel.dtype)
-    duals = np.linalg.solve(kernel + penalty, _one_hot(support)[None])
-    return _best((rows @ shots.swapaxes(1, 2)) @ duals, query)
+    duals = np.linalg.solve(kernel + penalty, _one_hot(support)[None])  # (E, N*K, N)
+    return _best(rows @ shots.swapaxes(1, 2) @ duals, query)
 
 
 def logistic(support, query, strength=0.1):
@@ -83,16 +83,16 @@ def logistic(support, query, strength=0.1):
     Source: Boehning 1992, doi:10.1007/BF00048682.
     """
     shots, rows = _centred(support, query)
-    kernel, targets = shots @ shots.swapaxes(1, 2), _one_hot(support)
-    penalty = _penalty(kernel, strength)
+    kernel = shots @ shots.swapaxes(1, 2)  # (E, N*K, N*K)
+    targets, penalty = _one_hot(support), _penalty(kernel, strength)
     bound = np.linalg.inv(kernel / 2 + penalty * np.eye(len(targets)))
     bound = bound.astype(kernel.dtype)
-    duals = before = np.zeros((len(kernel), *targets.shape), kernel.dtype)
+    duals = before = np.zeros((len(kernel), *targets.shape), kernel.dtype)  # E, N*K, N
     for step in range(LOGISTIC_STEPS):
         ahead = duals + step / (step + 3) * (duals - before)
         slope = softmax(kernel @ ahead, axis=-1) - targets + penalty * ahead
         duals, before = ahead - bound @ slope, duals
-    return _best((rows @ shots.swapaxes(1, 2)) @ duals, query)
+    return _best(rows @ shots.swapaxes(1, 2) @ duals, query)  # from (E, N*Q, N)
 
 
 def fine_tuned_head(support, query, num_steps=100, rate=2.0):
@@ -117,10 +117,11 @@ def fine_tuned_head(support, query, num_steps=100, rate=2.0):
         Triantafillou et al. 2020 (arXiv:1903.03096), who tune the encoder too.
     """
     shots, rows = _centred(support, query)
-    kernel = shots @ shots.swapaxes(1, 2)
+    kernel = shots @ shots.swapaxes(1, 2)  # (E, N*K, N*K)
     unit, targets = _penalty(kernel, 1.0), _one_hot(support)
     kernel, rate = kernel / unit, rate / len(targets)
-    duals = 2 / support.shape[2] * targets[None]  # W is a weighted sum of the shots
+    # W is a weighted sum of the shots: duals (E, N*K, N), bias (E, 1, N)
+    duals = 2 / support.shape[2] * targets[None]
     bias = -(duals * (kernel @ duals)).sum(1, keepdims=True) / 4
     for _ in range(num_steps):
         slope = softmax(kernel @ duals + bias, axis=-1) - targets
@@ -153,13 +154,13 @@ def transductive_prototypes(support, query, num_steps=1, sharpness=10.0):
     Source: Ren et al. 2018 (arXiv:1803.00676), with distances made free of units.
     """
     shots, rows = _centred(support, query)
-    totals = shots.reshape(support.shape).sum(2)
+    totals = shots.reshape(support.shape).sum(2)  # (E, N, d)
     centres = totals / support.shape[2]
     for _ in range(num_steps):
-        distances = _squared_distances(rows, centres)
+        distances = _squared_distances(rows, centres)  # (E, N*Q, N)
         mean = distances.mean((1, 2), keepdims=True)
         shares = softmax(-sharpness * distances / np.where(mean > 0, mean, 1), axis=-1)
-        counts = support.shape[2] + shares.sum(1)[..., None]
+        counts = support.shape[2] + shares.sum(1)[..., None]  # (E, N, 1)
         centres = (totals + shares.swapaxes(1, 2) @ rows) / counts
     return _best(-_squared_distances(rows, centres), query)
 

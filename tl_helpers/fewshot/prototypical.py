@@ -75,8 +75,8 @@ class PrototypicalNetwork(keras.Model):
         """Return the mean cross-entropy of an episode's queries."""
         num_support = self.num_ways * self.num_shots
         members = ops.one_hot(y[:num_support], self.num_ways, dtype="float32")
-        means = ops.matmul(ops.transpose(members), y_pred[:num_support])
-        offsets = y_pred[num_support:, None] - (means / self.num_shots)[None]
+        sums = ops.matmul(ops.transpose(members), y_pred[:num_support])  # (N, d)
+        offsets = y_pred[num_support:, None] - sums / self.num_shots  # (N*Q, N, d)
         logits, labels = -ops.sum(ops.square(offsets), axis=-1), y[num_support:]
         self._accuracy.update_state(labels, logits)
         return ops.mean(

@@ -1,6 +1,8 @@
 """Choose between adapted models without a single target label."""
 
-from tl_helpers.selection.sweep import Choice, Selection, reverse_validation, select
+from tl_helpers.selection.choice import Choice, Selection
+from tl_helpers.selection.reverse import reverse_validation
+from tl_helpers.selection.sweep import select
 from tl_helpers.selection.validators import (
     dev,
     information_maximisation,

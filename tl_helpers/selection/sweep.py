@@ -1,6 +1,5 @@
-"""Choose between adapted models without a single target label."""
+"""A sweep: train every setting, and let label-free validators choose."""
 
-from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
@@ -12,7 +11,14 @@ from tl_helpers.adaptation.pairs import checked, values_of
 from tl_helpers.datasets.image_set import ImageSet
 from tl_helpers.features import Features
 from tl_helpers.inputs import check_labels, check_target_labels, draw_rows
+from tl_helpers.selection.choice import Selection
 from tl_helpers.selection.record import Record
+from tl_helpers.selection.reverse import (
+    accuracy_of,
+    features_of,
+    logits_of,
+    reverse_validation,
+)
 from tl_helpers.selection.validators import (
     dev,
     information_maximisation,
@@ -20,7 +26,6 @@ from tl_helpers.selection.validators import (
     source_validation,
     target_entropy,
 )
-from tl_helpers.training import predict_logits
 
 MAX_ROWS = 3000  # that validators see of each set: soft_neighbourhood_density is n^2
 SHOW_BAR_AFTER_S = 30
@@ -34,97 +39,6 @@ VALIDATORS = (
     "reverse_validation",
 )
 DEFAULT_VALIDATORS = VALIDATORS[:-1]  # without the one that trains again
-
-
-class Choice(NamedTuple):
-    """What a validator would have chosen.
-
-    Attributes:
-        validator: str, "oracle" for the choice by target test labels.
-        setting: the chosen one.
-        accuracy: its target test accuracy in [0, 1]; None without test labels.
-        regret: how much better the oracle's is, in [0, 1]; None without test labels.
-    """
-
-    validator: str
-    setting: object
-    accuracy: float | None
-    regret: float | None
-
-    def __str__(self):
-        """Return for example 'dev: 0.1, 81.3%, 2.0 points below the oracle'."""
-        line = f"{self.validator}: {self.setting}"
-        if self.accuracy is None:
-            return line
-        regret = f"{100 * self.regret:.1f} points below the oracle"
-        return f"{line}, {100 * self.accuracy:.1f}%, {regret}"
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What a sweep found.
-
-    Attributes:
-        scores: {validator: {setting: float}}, larger is better; -inf for a model
-            whose answers are not finite.
-        chosen: {validator: setting}, the best by each validator.
-        accuracy: {setting: target test accuracy in [0, 1]}, for the report only;
-            empty without test labels.
-        models: {setting: model}; without those that were read from a folder.
-    """
-
-    scores: dict
-    chosen: dict
-    accuracy: dict
-    models: dict = field(repr=False)
-
-    def report(self):
-        """Set each validator's choice beside the oracle's.
-
-        Returns:
-            list of Choice, one for each validator; last the oracle, which looks at
-            the target's test labels, where there are any.
-        """
-        if not self.accuracy:
-            return [Choice(*pair, None, None) for pair in self.chosen.items()]
-        best = max(self.accuracy, key=self.accuracy.get)
-        highest = self.accuracy[best]
-        return [
-            Choice(
-                name, setting, self.accuracy[setting], highest - self.accuracy[setting]
-            )
-            for name, setting in {**self.chosen, "oracle": best}.items()
-        ]
-
-
-def reverse_validation(train, model, source, target, validation):
-    """Train back from target to source, and look how well that does.
-
-    The model's own answers on the target become labels; a reverse model is trained
-    with the target as its source and the source, without labels, as its target. The
-    score is the reverse model's accuracy on held-out source images. It doubles the
-    time of a sweep.
-
-    Args:
-        train: callable(source Features, target array) -> model.
-        model: what `train` returned in the forward direction.
-        source: array or Features, n_source rows trained on; their labels are not
-            looked at.
-        target: array or Features, n_target rows, likewise.
-        validation: Features, source rows not trained on.
-
-    Returns:
-        float in [0, 1], larger is better; where all answers are one class nothing is
-        trained, and that class's share of the labels is returned.
-
-    Source: Zhong et al. 2010, doi:10.1007/978-3-642-15939-8_35; Ganin et al. 2016
-        (arXiv:1505.07818), section 5.
-    """
-    source, target = values_of(source), values_of(target)
-    answers = _logits(model, target).argmax(axis=1)
-    if len(np.unique(answers)) == 1:
-        return float((np.asarray(validation.labels) == answers[0]).mean())
-    return _accuracy(train(Features(target, answers), source), validation)
 
 
 def select(
@@ -182,7 +96,7 @@ def select(
             train_one = partial(train, setting)
             model = train_one(domains.source, target)
             scores = _scores(validators, train_one, model, domains, seed)
-            accuracy = None if test is None else _accuracy(model, test)
+            accuracy = None if test is None else accuracy_of(model, test)
             result = {"scores": scores, "accuracy": accuracy}
             record.write(setting, result)
             models[setting] = model
@@ -225,7 +139,10 @@ def _scores(validators, train, model, domains, seed):
     source, validation, target = (
         draw_rows(rows, MAX_ROWS, np.random.default_rng(seed)) for rows in domains
     )
-    logits, target_logits = _logits(model, validation.values), _logits(model, target)
+    logits, target_logits = (
+        logits_of(model, validation.values),
+        logits_of(model, target),
+    )
     if not (np.isfinite(logits).all() and np.isfinite(target_logits).all()):
         return dict.fromkeys(validators, -np.inf)
     is_wrong = logits.argmax(axis=1) != validation.labels
@@ -237,10 +154,10 @@ def _scores(validators, train, model, domains, seed):
             softmax(target_logits, axis=1)
         ),
         "dev": lambda: dev(
-            _features(model, source.values),
-            _features(model, validation.values),
+            features_of(model, source.values),
+            features_of(model, validation.values),
             is_wrong,
-            _features(model, target),
+            features_of(model, target),
             seed,
         ),
         "reverse_validation": lambda: reverse_validation(
@@ -249,30 +166,6 @@ def _scores(validators, train, model, domains, seed):
     }
     scores = {name: float(score[name]()) for name in validators}
     return {name: x if np.isfinite(x) else -np.inf for name, x in scores.items()}
-
-
-def _logits(model, images):
-    logits = np.asarray(predict_logits(model, images), float)
-    if logits.ndim != 2 or len(logits) != len(images) or logits.shape[1] < 2:
-        raise ValueError(
-            f"Got answers of shape {logits.shape} for {len(images)} images, expected "
-            "logits (n, num_classes); return a model that gives them."
-        )
-    return logits
-
-
-def _features(model, images):
-    if not hasattr(model, "features"):
-        return _logits(model, images)
-    values = np.asarray(model.features(images), float)
-    return values.mean(axis=(1, 2)) if values.ndim == 4 else values
-
-
-def _accuracy(model, labelled):
-    """Share of right answers, where one that is not finite is wrong."""
-    logits = _logits(model, labelled.values)
-    is_right = logits.argmax(axis=1) == labelled.labels
-    return float((is_right & np.isfinite(logits).all(axis=1)).mean())
 
 
 def _selection(results, validators, models):

@@ -3,7 +3,8 @@
 import warnings
 
 import numpy as np
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
+from scipy.stats import entropy
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
@@ -19,7 +20,7 @@ from tl_helpers.probes import one_thread
 MAX_FOLDS = 4
 MAX_STEPS = 300  # of the logistic regression in dev
 STRENGTHS = [1e-3, 0.01, 0.1, 1.0, 10.0]  # inverse L2 penalties that dev chooses from
-TINY = 1e-12  # stands for the length of a row of zeros, for log 0, for no variance
+TINY = 1e-12  # stands for the length of a row of zeros, and for no variance
 
 
 def source_validation(logits, labels):
@@ -60,7 +61,7 @@ def target_entropy(logits):
     Source: Morerio et al. 2018 (arXiv:1711.10288), where it chooses a weight.
     """
     check_features("target logits", logits)
-    return -float(_entropy(logits).mean())
+    return -float(entropy(_probabilities(logits), axis=1).mean())
 
 
 def information_maximisation(logits):
@@ -84,9 +85,8 @@ def information_maximisation(logits):
         (arXiv:2208.07360).
     """
     check_features("target logits", logits)
-    mean = softmax(np.asarray(logits, float), axis=1).mean(axis=0)
-    variety = -(mean * np.log(np.maximum(mean, TINY))).sum()
-    return float(variety - _entropy(logits).mean())
+    each = _probabilities(logits)  # (n, classes)
+    return float(entropy(each.mean(axis=0)) - entropy(each, axis=1).mean())
 
 
 def soft_neighbourhood_density(values, temperature=0.05):
@@ -116,9 +116,9 @@ def soft_neighbourhood_density(values, temperature=0.05):
     num_rows = len(values)
     lengths = np.linalg.norm(values, axis=1, keepdims=True)
     directions = values / np.maximum(lengths, TINY)
-    cosines = directions @ directions.T
+    cosines = directions @ directions.T  # (n, n)
     others = cosines[~np.eye(num_rows, dtype=bool)].reshape(num_rows, num_rows - 1)
-    return float(_entropy(others / temperature).mean())
+    return float(entropy(_probabilities(others / temperature), axis=1).mean())
 
 
 def dev(train_values, validation_values, validation_losses, target_values, seed=0):
@@ -159,10 +159,8 @@ def dev(train_values, validation_values, validation_losses, target_values, seed=
     return -float(weighted.mean() + eta * weights.mean() - eta)
 
 
-def _entropy(logits):
-    """Return the entropy of every row's softmax in nats, (n,)."""
-    logs = log_softmax(np.asarray(logits, float), axis=1)
-    return -(np.exp(logs) * logs).sum(axis=1)
+def _probabilities(logits):
+    return softmax(np.asarray(logits, float), axis=1)
 
 
 def _density_ratio(train_values, target_values, values, seed):
