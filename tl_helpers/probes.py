@@ -23,7 +23,7 @@ def fit_probe(train, kind="logistic", seed=0):
     The choice sees the training features only, never the test set.
 
     Args:
-        train: Features, or any pair of values (n, d) and labels (n,).
+        train: Features.
         kind: "logistic", "svm" (linear), "knn" (cosine) or "prototypes" (nearest
             class mean).
         seed: int, decides the folds.

@@ -194,7 +194,7 @@ def _check_fit(encoder, head):
             )
     if encoder.output_shape[1:] != head.input_shape[1:]:
         raise ValueError(
-            f"Got an encoder with output {encoder.output_shape[1:]} and a head with "
+            f"Got encoder with output {encoder.output_shape[1:]} and head with "
             f"input {head.input_shape[1:]}, expected the same; change one of them."
         )
 

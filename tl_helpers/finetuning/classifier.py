@@ -135,8 +135,8 @@ def start_from_probe(model, probe):
     """
     pipeline = getattr(probe, "best_estimator_", probe)
     scaler, regression = pipeline[0], pipeline[-1]
-    kernel, bias = regression.coef_ / scaler.scale_, regression.intercept_
-    bias = bias - kernel @ scaler.mean_
+    kernel = regression.coef_ / scaler.scale_  # (classes, d)
+    bias = regression.intercept_ - kernel @ scaler.mean_  # (classes,)
     if len(bias) == 1:  # two classes: one logit against zero
         kernel, bias = np.vstack([0 * kernel, kernel]), np.append(0 * bias, bias)
     head = model.get_layer(f"{HEAD}_logits")
@@ -161,14 +161,11 @@ def parts(model):
     listed, seen = {}, set()
     ends = {**model.block_layers, HEAD: model.layers[-1].name}
     for part, end in ends.items():
-        ancestors = {x.name for x in keras.Model(model.input, _out(model, end)).layers}
+        until = keras.Model(model.input, model.get_layer(end).output)
+        ancestors = {layer.name for layer in until.layers}
         listed[part] = [x for x in model.layers if x.name in ancestors - seen]
         seen |= ancestors
     return listed
-
-
-def _out(model, layer_name):
-    return model.get_layer(layer_name).output
 
 
 def freeze(model):

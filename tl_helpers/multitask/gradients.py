@@ -80,7 +80,7 @@ def gradient_cosines(model, images, labels):
     with tf.GradientTape(persistent=True) as tape:
         outputs = model(ops.convert_to_tensor(images), training=False)
         losses = ops.unstack(model.task_losses(labels, outputs)[0], len(model.tasks))
-    rows = np.array(_task_rows(tape, losses, shared), "float64")
+    rows = np.array(_task_rows(tape, losses, shared), "float64")  # (tasks, parameters)
     lengths = np.sqrt((rows**2).sum(1, keepdims=True))
     with np.errstate(invalid="ignore"):
         rows = rows / lengths

@@ -115,7 +115,7 @@ class MultiTask(keras.Model):
             task.check_shape(name, labels[name].shape)
             sums.append(ops.sum(task.losses(labels[name], outputs[name])))
             counts.append(ops.sum(task.present(labels[name])))
-        sums, counts = ops.stack(sums), ops.stack(counts)
+        sums, counts = ops.stack(sums), ops.stack(counts)  # (tasks,) each
         return sums / ops.maximum(counts, 1.0), counts
 
     def terms(self, losses, counts):

@@ -103,7 +103,7 @@ class Box(Task):
 
     def attach(self, features):
         """Return edges (b, 4) in [0, 1]; position matters, so nothing is pooled."""
-        rows = layers.Flatten()(features)
+        rows = layers.Flatten()(features)  # (b, h * w * c)
         return layers.Dense(4, activation="sigmoid", dtype="float32")(rows)
 
     def present(self, labels):
@@ -189,7 +189,7 @@ class Mask(Task):
 def _pooled(features):
     if len(features.shape) == 2:
         return features
-    return layers.GlobalAveragePooling2D()(features)
+    return layers.GlobalAveragePooling2D()(features)  # (b, c)
 
 
 def _area(start, stop):

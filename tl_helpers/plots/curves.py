@@ -84,8 +84,8 @@ def gains(differences, axis=None):
     """Draw gains over a baseline with their 95% intervals, beside a line at zero.
 
     Args:
-        differences: {method: {setting: evaluation.Spread}} of accuracies in [0, 1], as
-            from `evaluation.compare_paired`; all methods have the same settings.
+        differences: {method: {setting: evaluation.Difference}} of accuracies in
+            [0, 1], as `ScoreTable.gains` gives them; all have the same settings.
         axis: matplotlib Axes, or None for a new one.
 
     Returns:
@@ -94,11 +94,11 @@ def gains(differences, axis=None):
     axis = axis or plt.subplots()[1]
     settings = list(next(iter(differences.values())))
     shifts = 0.08 * (np.arange(len(differences)) - (len(differences) - 1) / 2)
-    for i, (method, spreads) in enumerate(differences.items()):
-        points = [spreads[setting] for setting in settings]
+    for i, (method, by_setting) in enumerate(differences.items()):
+        points = [by_setting[setting] for setting in settings]
         means = 100 * np.array([point.mean for point in points])
         ends = 100 * np.array([(point.low, point.high) for point in points]).T
-        reach = np.abs(ends - means)
+        reach = np.abs(ends - means)  # (2, settings)
         places = np.arange(len(settings)) + shifts[i]
         axis.errorbar(places, means, reach, fmt=MARKERS[i], capsize=3, label=method)
     axis.axhline(0, ls="--", color=GREY)
