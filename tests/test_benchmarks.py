@@ -18,7 +18,7 @@ rows = importlib.import_module("rows")
 run = importlib.import_module("run")
 runs = importlib.import_module("runs")
 adapting = importlib.import_module("adapting")
-exams = importlib.import_module("exams")
+episodes = importlib.import_module("episodes")
 
 
 @pytest.mark.parametrize(
@@ -119,9 +119,9 @@ def test_the_floor_computes_the_loss_of_dann():
     assert logged["loss"] == pytest.approx(by_hand, rel=1e-5)
 
 
-def test_the_loops_over_exams_answer_as_all_at_once():
-    support, query = (part[:5] for part in exams._exams())
+def test_the_loops_over_episodes_answer_as_all_at_once():
+    support, query = (part[:5] for part in episodes._episodes())
     answers = fewshot.ridge(support, query)
-    for loop in (exams._fit, exams._solve):
-        one_by_one = [loop(*exam) for exam in zip(support, query, strict=True)]
+    for loop in (episodes._fit, episodes._solve):
+        one_by_one = [loop(*one) for one in zip(support, query, strict=True)]
         assert np.array_equal(answers, one_by_one)

@@ -50,9 +50,9 @@ def each_episode(support, query):
 
 def beside(answers, support, query):
     """Answers of every episode, flat, and what `each_episode` gives."""
-    exams = each_episode(support, query)
-    for mine, exam in zip(answers, exams, strict=True):
-        yield mine.ravel(), *exam
+    episodes = each_episode(support, query)
+    for mine, episode in zip(answers, episodes, strict=True):
+        yield mine.ravel(), *episode
 
 
 def mean_square(rows):

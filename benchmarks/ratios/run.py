@@ -20,7 +20,7 @@ from types import SimpleNamespace
 import adapting
 import augmenting
 import choosing
-import exams
+import episodes
 import extracting
 import hub_layer
 import numpy as np
@@ -268,7 +268,7 @@ BENCHMARKS = {
     "discrepancy_steps": adapting.measure_discrepancy_steps,
     "cached_adaptation": adapting.measure_cached_features,
     "dann_peer": adapting.measure_peer,
-    "episodes": exams.measure_episodes,
+    "episodes": episodes.measure_episodes,
     "course": measure_course,
 }
 

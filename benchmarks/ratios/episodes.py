@@ -1,4 +1,4 @@
-"""What many small exams cost: all of them at once beside one after the other."""
+"""What many episodes cost: all of them at once beside one after the other."""
 
 import numpy as np
 from rows import Row, interleave, median_ratio
@@ -11,17 +11,17 @@ def measure_episodes():
     """Compare `fewshot.ridge` with loops over the episodes, of two kinds."""
     from tl_helpers import fewshot
 
-    support, query = _exams()
+    support, query = _episodes()
     ours, fitted, solved = (
         lambda: fewshot.ridge(support, query),
-        lambda: np.stack([_fit(*exam) for exam in zip(support, query, strict=True)]),
-        lambda: np.stack([_solve(*exam) for exam in zip(support, query, strict=True)]),
+        lambda: np.stack([_fit(*one) for one in zip(support, query, strict=True)]),
+        lambda: np.stack([_solve(*one) for one in zip(support, query, strict=True)]),
     )
     equal = min(float(np.mean(ours() == other())) for other in (fitted, solved))
     tasks = {"RidgeClassifier, s": fitted, "solve, s": solved, "ridge, s": ours}
     seconds = interleave(tasks, NUM_ROUNDS)
     raw = {"episodes": EPISODES, "share of equal answers": equal, **seconds}
-    name = f"s: {EPISODES} 5-way 5-shot exams, {{}} / fewshot.ridge"
+    name = f"s: {EPISODES} 5-way 5-shot episodes, {{}} / fewshot.ridge"
     return [
         Row(
             name.format("RidgeClassifier in a loop"),
@@ -37,7 +37,7 @@ def measure_episodes():
     ]
 
 
-def _exams():
+def _episodes():
     """Support and query of overlapping classes, float32."""
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(EPISODES, WAYS, 1, WIDTH)) / 3
@@ -48,7 +48,7 @@ def _exams():
 
 
 def _fit(support, query):
-    """Answer one exam as a user of scikit-learn would, with the same penalty."""
+    """Answer one episode as a user of scikit-learn would, with the same penalty."""
     from sklearn.linear_model import RidgeClassifier
 
     shots, labels = support.reshape(-1, WIDTH), np.repeat(np.arange(WAYS), SHOTS)
@@ -58,7 +58,7 @@ def _fit(support, query):
 
 
 def _solve(support, query):
-    """Answer one exam by its normal equations."""
+    """Answer one episode by its normal equations."""
     shots = support.reshape(-1, WIDTH)
     mean, targets = shots.mean(0), np.repeat(np.eye(WAYS, dtype="float32"), SHOTS, 0)
     shots = shots - mean
