@@ -3,10 +3,12 @@
 import os
 import re
 import subprocess
+import sys
 
 import pytest
 import yaml  # jupytext brings it
 from books import ROOT
+from conftest import PLAIN
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 TARGETS = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
@@ -123,3 +125,25 @@ def test_make_help_lists_every_target():
     done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True)
     listed = re.findall(r"^make (\S+) +\S", done.stdout, re.MULTILINE)
     assert sorted([*listed, "set-up"]) == sorted(TARGETS)
+
+
+def test_plain_tests_may_not_import_keras():
+    with pytest.raises(AssertionError, match="imported keras.ops; take its file out"):
+        import keras.ops  # noqa: F401
+
+
+def test_plain_test_files_load_no_keras():
+    files = ", ".join(f"test_{name}" for name in PLAIN)
+    code = f"import {files}, sys; print({{'keras', 'tensorflow'}} & {{*sys.modules}})"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT / "tests",
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "set()\n", done.stderr
+
+
+def test_ci_run_repeats_only_what_touches_keras():
+    (line,) = [line for line in CI_RUN.splitlines() if "venv-colab/bin" in line]
+    assert line.endswith('-m "not plain"')
