@@ -60,12 +60,12 @@ def test_one_layer_gets_the_statistics_of_all_rows(batch_size):
 
 
 def test_no_batch_is_left_with_a_single_image():
-    sizes = [len(batch) for batch in batch_norm._batches(5, 2)]
+    sizes = [len(batch) for batch in batch_norm.shuffled_batches(5, 2)]
     assert sizes == [3, 2]
 
 
 def test_batches_mix_a_set_that_is_sorted_by_class():
-    batches = batch_norm._batches(100, 50)
+    batches = batch_norm.shuffled_batches(100, 50)
     for batch in batches:
         assert 10 < np.sum(batch < 50) < 40
     np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(100))

@@ -138,20 +138,21 @@ def test_mmd_p_value_keeps_its_level():
 
 
 @pytest.mark.parametrize(
-    ("measure", "step", "num_rows"),
-    [(mmd_test, "_kernel", 20 + 10), (proxy_a_distance, "in_one_unit", 10 + 10)],
+    ("measure", "kept"), [(mmd_test, (20, 10)), (proxy_a_distance, (10, 10))]
 )
-def test_distances_cut_large_domains(monkeypatch, measure, step, num_rows):
+def test_distances_cut_large_domains(monkeypatch, measure, kept):
+    sizes, plain = [], distance.draw_rows
+
+    def watch(*arguments):
+        rows = plain(*arguments)
+        sizes.append(len(rows))
+        return rows
+
     monkeypatch.setattr(distance, "MAX_ROWS", 20)
-    sizes, plain = [], getattr(distance, step)
-    monkeypatch.setattr(
-        distance,
-        step,
-        lambda rows, *rest: sizes.append(len(rows)) or plain(rows, *rest),
-    )
+    monkeypatch.setattr(distance, "draw_rows", watch)
     measure(cloud(30), cloud(10))
     measure(cloud(30), cloud(50))
-    assert sizes == [num_rows, 20 + 20]
+    assert sizes == [*kept, 20, 20]
 
 
 def test_mmd_of_equal_rows_is_zero():

@@ -4,7 +4,7 @@ from scipy import stats
 
 from tl_helpers import choosing, evaluation
 from tl_helpers.choosing import should_transfer
-from tl_helpers.choosing.should_transfer import _difference, _folds
+from tl_helpers.choosing.should_transfer import compare_folds, repeated_folds
 from tl_helpers.features import Features
 
 LABELS = np.repeat(np.arange(4), 10)
@@ -65,7 +65,7 @@ def test_folds_pair_every_source_with_the_baseline():
 def test_interval_is_the_corrected_one():
     differences = np.array([0.1, 0.3, 0.2, 0.0])
     folds = [(np.arange(30), np.arange(10))] * 4
-    mean, low, high, num_folds = _difference(differences, folds, 0.05)
+    mean, low, high, num_folds = compare_folds(differences, folds, 0.05)
     half = stats.t.ppf(0.975, 3) * np.sqrt((1 / 4 + 1 / 3) * differences.var(ddof=1))
     assert (mean, low, high) == pytest.approx((0.15, 0.15 - half, 0.15 + half))
     assert num_folds == 4
@@ -84,11 +84,11 @@ def test_more_sources_widen_the_intervals():
 
 
 def test_folds_test_every_row_once_a_repetition():
-    folds = _folds(LABELS, seed=0)
+    folds = repeated_folds(LABELS, seed=0)
     assert len(folds) == 20
     tested = np.concatenate([test for _, test in folds])
     assert (np.bincount(tested, minlength=40) == 5).all()
-    few = _folds(np.repeat(np.arange(4), 2), seed=0)
+    few = repeated_folds(np.repeat(np.arange(4), 2), seed=0)
     assert len(few) == 10  # two rows a class: two folds
 
 

@@ -89,12 +89,12 @@ def should_transfer(sources, baseline, kind="prototypes", seed=0):
         doi:10.1007/978-3-540-24775-3_3, for repeated folds.
     """
     _check(sources, baseline)
-    folds = _folds(baseline.labels, seed)
+    folds = repeated_folds(baseline.labels, seed)
     reference = _accuracies(baseline, folds, kind, seed)
     evidence = [
         Evidence(
             name,
-            _difference(
+            compare_folds(
                 _accuracies(rows, folds, kind, seed) - reference,
                 folds,
                 0.05 / len(sources),
@@ -108,8 +108,16 @@ def should_transfer(sources, baseline, kind="prototypes", seed=0):
     return Verdict(best.name if best.gain.verdict == "better" else None, evidence)
 
 
-def _folds(labels, seed):
-    """Return (training rows, test rows) of every fold of every repetition."""
+def repeated_folds(labels, seed):
+    """Deal labelled rows out to folds, several times.
+
+    Args:
+        labels: int (n,), at least two rows of every class.
+        seed: int.
+
+    Returns:
+        list of (training rows, test rows), every fold of every repetition.
+    """
     num_folds = min(MAX_FOLDS, np.unique(labels, return_counts=True)[1].min())
     splitter = RepeatedStratifiedKFold(
         n_splits=int(num_folds), n_repeats=NUM_REPEATS, random_state=seed
@@ -123,8 +131,17 @@ def _accuracies(rows, folds, kind, seed):
     )
 
 
-def _difference(differences, folds, error):
-    """Return mean and interval of differences over folds that share rows."""
+def compare_folds(differences, folds, error):
+    """Mean and interval of differences over folds that share rows.
+
+    Args:
+        differences: float (num_folds,).
+        folds: as `repeated_folds` gives them.
+        error: chance in (0, 1) that the interval may miss the truth.
+
+    Returns:
+        Difference.
+    """
     num = len(differences)
     ratio = np.mean([len(test) / len(train) for train, test in folds])
     deviation = np.sqrt((1 / num + ratio) * differences.var(ddof=1))

@@ -134,7 +134,7 @@ def _measuring(layer):
 
 
 def _pass_through(measuring, read, num_images, batch_size):
-    batches = _batches(num_images, batch_size)
+    batches = shuffled_batches(num_images, batch_size)
     is_short = num_images < SHOW_BAR_FROM
     for rows in tqdm(batches, "statistics", disable=is_short, leave=False):
         measuring(read(rows), training=False)
@@ -190,11 +190,21 @@ def _reader(model, images):
     return images.pixels if is_set else np.asarray(images).__getitem__
 
 
-def _batches(num_images, batch_size):
+def shuffled_batches(num_images, batch_size):
     """Deal the rows out evenly: a last batch of one image has no variance.
 
     They are shuffled, always the same way: sets are often sorted by class, and a batch
     of one class, normalised by itself, would lose what tells it from the others.
+
+    Args:
+        num_images: int >= 2.
+        batch_size: int >= 2, which no batch exceeds by more than one image.
+
+    Returns:
+        list of int arrays, which have every row once.
+
+    Raises:
+        ValueError: fewer than 2 of either.
     """
     if num_images < 2 or batch_size < 2:
         raise ValueError(

@@ -151,20 +151,43 @@ def dev(train_values, validation_values, validation_losses, target_values, seed=
     """
     check_domains(train_values, target_values)
     check_domains(validation_values, target_values)
-    weights = _density_ratio(train_values, target_values, validation_values, seed)
-    weighted = weights * np.asarray(validation_losses, float)
-    covariance = np.cov(weighted, weights)
+    weights = density_ratio(train_values, target_values, validation_values, seed)
+    return -weighted_mean(validation_losses, weights)
+
+
+def weighted_mean(losses, weights):
+    """Mean of weight times loss, with the control variate of `dev`.
+
+    Args:
+        losses: float (n,).
+        weights: float (n,), whose mean should be 1.
+
+    Returns:
+        float.
+    """
+    weighted = weights * np.asarray(losses, float)
+    covariance = np.cov(weighted, weights)  # (2, 2)
     variance = covariance[1, 1]
     eta = -covariance[0, 1] / variance if variance > TINY else 0.0
-    return -float(weighted.mean() + eta * weights.mean() - eta)
+    return float(weighted.mean() + eta * weights.mean() - eta)
 
 
 def _probabilities(logits):
     return softmax(np.asarray(logits, float), axis=1)
 
 
-def _density_ratio(train_values, target_values, values, seed):
-    """Return p(target | v) / p(source | v) * n_train / n_target of every row, (n,)."""
+def density_ratio(train_values, target_values, values, seed=0):
+    """How much more often the target has such a row than the source.
+
+    Args:
+        train_values: float (n_train, d), source features.
+        target_values: float (n_target, d).
+        values: float (n, d), the rows that are asked about.
+        seed: int, decides the folds.
+
+    Returns:
+        float (n,), p(target | v) / p(source | v) * n_train / n_target.
+    """
     num_train, num_target = len(train_values), len(target_values)
     rows = np.concatenate([train_values, target_values])
     is_target = np.repeat([0, 1], [num_train, num_target])
