@@ -45,7 +45,7 @@ def test_summarise_of_one_value_claims_nothing():
 
 
 def test_summarise_refuses_nothing():
-    with pytest.raises(ValueError, match="one number for each seed"):
+    with pytest.raises(ValueError, match="one finite number for each seed"):
         evaluation.summarise([])
 
 
@@ -311,9 +311,9 @@ def test_expected_calibration_error_of_calibrated_answers_is_0(num_right, num_bi
     confidence = num_right / 20
     probabilities = np.tile([confidence, 1 - confidence], (20, 1))
     labels = np.arange(20) >= num_right
-    error = evaluation.expected_calibration_error(
+    error = evaluation.calibration_curve(
         probabilities, labels.astype(int), num_bins
-    )
+    ).error
     assert error == pytest.approx(0, abs=1e-12)
 
 
@@ -321,11 +321,11 @@ def test_expected_calibration_error_of_calibrated_answers_is_0(num_right, num_bi
 def test_expected_calibration_error_stays_in_its_range(seed, num_bins):
     logits, labels = random_case(seed)
     probabilities = softmax(logits, axis=1)
-    error = evaluation.expected_calibration_error(probabilities, labels, num_bins)
+    error = evaluation.calibration_curve(probabilities, labels, num_bins).error
     order = np.random.default_rng(seed).permutation(len(labels))
-    again = evaluation.expected_calibration_error(
+    again = evaluation.calibration_curve(
         probabilities[order], labels[order], num_bins
-    )
+    ).error
     gap = np.mean(probabilities.max(1)) - np.mean(probabilities.argmax(1) == labels)
     assert abs(gap) - 1e-12 <= error <= 1  # bins can only add to the whole gap
     assert again == pytest.approx(error)
@@ -333,7 +333,7 @@ def test_expected_calibration_error_stays_in_its_range(seed, num_bins):
 
 def test_expected_calibration_error_of_sure_and_wrong_is_1():
     wrong = np.eye(2)[[1, 0, 1]]
-    assert evaluation.expected_calibration_error(wrong, [0, 1, 0]) == 1
+    assert evaluation.calibration_curve(wrong, [0, 1, 0]).error == 1
 
 
 def test_brier_score_by_hand_and_for_two_classes_twice_scikit_learns():
@@ -361,7 +361,7 @@ def test_brier_score_by_hand_and_for_two_classes_twice_scikit_learns():
 )
 def test_calibration_refuses_what_is_no_probability(probabilities, labels, message):
     with pytest.raises(ValueError, match=message):
-        evaluation.expected_calibration_error(probabilities, labels)
+        evaluation.calibration_curve(probabilities, labels)
     with pytest.raises(ValueError, match=message):
         evaluation.brier_score(probabilities, labels)
 

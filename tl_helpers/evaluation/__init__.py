@@ -7,7 +7,6 @@ from tl_helpers.evaluation.probabilities import (
     Calibration,
     brier_score,
     calibration_curve,
-    expected_calibration_error,
     fit_temperature,
     roc_auc,
 )
@@ -27,7 +26,6 @@ __all__ = [
     "calibration_curve",
     "compare_paired",
     "confusion",
-    "expected_calibration_error",
     "fit_temperature",
     "roc_auc",
     "summarise",

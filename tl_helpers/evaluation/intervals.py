@@ -28,12 +28,8 @@ def bootstrap_interval(values, statistic=np.mean, num_resamples=10_000, seed=0):
 
     Source: Efron & Tibshirani 1993, chapter 13; computed by scipy.stats.bootstrap.
     """
-    values = np.asarray(values, float)
-    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
-        raise ValueError(
-            f"Got values of shape {values.shape}, {np.isfinite(values).sum()} of them "
-            "finite; expected at least two finite numbers in one row to draw from."
-        )
+    wanted = "at least two finite numbers in one row to draw from"
+    values = finite_row(values, 2, wanted)
     interval = stats.bootstrap(
         (values,),
         statistic,
@@ -61,3 +57,23 @@ def binomial_interval(num_right, num_images):
         method="wilson"
     )
     return float(interval.low), float(interval.high)
+
+
+def finite_row(values, least, wanted):
+    """Return values as float (n,), or refuse fewer than `least` or what is no number.
+
+    Args:
+        values: sequence of n numbers.
+        least: int, how many there must be.
+        wanted: str, what was expected, for the sentence.
+
+    Raises:
+        ValueError: another shape, fewer values, or some that are not finite.
+    """
+    values = np.asarray(values, float)
+    if values.ndim != 1 or len(values) < least or not np.isfinite(values).all():
+        raise ValueError(
+            f"Got values of shape {values.shape}, {np.isfinite(values).sum()} of them "
+            f"finite; expected {wanted}."
+        )
+    return values

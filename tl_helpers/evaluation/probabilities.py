@@ -25,7 +25,12 @@ class Calibration(NamedTuple):
 
     @property
     def error(self):
-        """Expected calibration error: float in [0, 1]."""
+        """Expected calibration error: float in [0, 1].
+
+        The sum over bins of share * |accuracy - confidence|: 0 for a model that is
+        right as often as it says. Few images alone make it larger than 0, and more
+        bins see more, of which more is noise.
+        """
         return float(np.nansum(self.share * np.abs(self.accuracy - self.confidence)))
 
 
@@ -56,28 +61,6 @@ def calibration_curve(probabilities, labels, num_bins=15):
     )
     with np.errstate(invalid="ignore"):  # an empty bin has no mean
         return Calibration(sure / counts, right / counts, counts / len(labels))
-
-
-def expected_calibration_error(probabilities, labels, num_bins=15):
-    """Mean distance between confidence and accuracy, weighted by images.
-
-    error = sum over bins of share * |accuracy - confidence|
-
-    Args:
-        probabilities: as in `calibration_curve`.
-        labels: as there.
-        num_bins: as there; more bins see more, and more of it is noise.
-
-    Returns:
-        float in [0, 1]; 0 for a model that is right as often as it says. Few images
-        alone make it larger than 0.
-
-    Raises:
-        ValueError: as in `calibration_curve`.
-
-    Source: Guo et al. 2017 (arXiv:1706.04599).
-    """
-    return calibration_curve(probabilities, labels, num_bins).error
 
 
 def brier_score(probabilities, labels):

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from tl_helpers.evaluation.intervals import finite_row
+
 
 class Spread(NamedTuple):
     """A mean with what several seeds say about it.
@@ -40,12 +42,7 @@ def summarise(values):
     Raises:
         ValueError: no value, or one that is not finite.
     """
-    values = np.asarray(values, float)
-    if values.ndim != 1 or len(values) == 0 or not np.isfinite(values).all():
-        raise ValueError(
-            f"Got values of shape {values.shape}, {np.isfinite(values).sum()} of them "
-            "finite; expected one finite number for each seed."
-        )
+    values = finite_row(values, 1, "one finite number for each seed")
     mean = float(values.mean())
     if len(values) == 1:
         return Spread(mean, 0.0, -np.inf, np.inf, 1)
