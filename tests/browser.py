@@ -65,7 +65,7 @@ def wait_for(condition, seconds):
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, f"nothing came in {seconds} s"
-        time.sleep(0.1)
+        time.sleep(0.5)
     return value
 
 
