@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from tl_helpers import fewshot, profiles
+from tl_helpers import evaluation, fewshot, profiles
 
 SCRIPTS = profiles.data_dir().parent / "benchmarks"
 if not SCRIPTS.exists():
@@ -85,23 +85,39 @@ def test_measure_import_finds_no_framework():
     assert run.measure_import()[1].ratio == 0
 
 
-def test_kept_runs_once_and_remembers(tmp_path):
+@pytest.fixture
+def study(monkeypatch, tmp_path):
+    monkeypatch.setattr(runs, "BUILD", tmp_path)
+    return runs.study("trial", epochs=3)
+
+
+def test_run_once_runs_once_and_remembers(study):
     calls = []
 
     def compute(seed):
         calls.append(seed)
         return {"accuracy": 0.5}
 
-    first = runs.kept(tmp_path, "a name, with signs", 3, compute)
-    assert first == runs.kept(tmp_path, "a name, with signs", 3, compute)
+    first = runs.run_once(study, "a name, with signs", 3, compute)
+    assert first == runs.run_once(study, "a name, with signs", 3, compute)
     assert calls == [3] and first["accuracy"] == 0.5 and first["seed"] == 3
-    assert runs.all_kept(tmp_path) == [first]
+    assert runs.study("trial", epochs=3).all() == [first]
 
 
-def test_kept_leaves_nothing_of_a_run_that_broke(tmp_path):
+def test_run_once_leaves_nothing_of_a_run_that_broke(study):
     with pytest.raises(ZeroDivisionError):
-        runs.kept(tmp_path, "broken", 0, lambda seed: 1 / seed)
-    assert list(tmp_path.iterdir()) == []
+        runs.run_once(study, "broken", 0, lambda seed: 1 / seed)
+    assert study.all() == []
+
+
+def test_a_study_with_other_knobs_is_another(study):
+    with pytest.raises(ValueError, match="another epochs"):
+        runs.study("trial", epochs=4)
+
+
+def test_points_leave_the_unit_to_the_column():
+    gain = evaluation.compare_paired([0.5, 0.7, 0.6], [0.4, 0.6, 0.5])
+    assert runs.points(gain) == "+10.0 (+10.0 to +10.0)"
 
 
 def test_the_floor_computes_the_loss_of_dann():

@@ -15,7 +15,6 @@ from loopback import loopback_fixture  # noqa: F401 (used by name)
 
 from tl_helpers import downloads
 from tl_helpers.downloads import DownloadError, extract, fetch
-from tl_helpers.storage import whole_or_nothing
 
 BODY = bytes(range(256)) * 64
 ROOT = Path(__file__).resolve().parent.parent
@@ -230,33 +229,6 @@ def test_extract_does_not_write_into_a_folder_that_exists(tmp_path):
         extract(tmp_path / "a.zip", tmp_path)
 
 
-def test_whole_or_nothing_leaves_nothing_after_a_stop(tmp_path):
-    with pytest.raises(KeyboardInterrupt), whole_or_nothing(tmp_path / "set") as part:
-        part.mkdir()
-        (part / "half").write_text("x")
-        raise KeyboardInterrupt
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_whole_or_nothing_keeps_the_result_of_a_faster_process(tmp_path):
-    with whole_or_nothing(tmp_path / "set") as part:
-        part.mkdir()
-        (part / "mine").write_text("x")
-        (tmp_path / "set").mkdir()
-        (tmp_path / "set" / "theirs").write_text("x")
-    assert [p.name for p in tmp_path.rglob("*")] == ["set", "theirs"]
-
-
-def test_whole_or_nothing_clears_what_a_kill_left_long_ago(tmp_path):
-    for name, age_s in {"old": 2 * downloads.STALE_S, "new": 0}.items():
-        path = tmp_path / f".set.partial-{name}"
-        path.mkdir()
-        os.utime(path, (path.stat().st_mtime - age_s,) * 2)
-    with whole_or_nothing(tmp_path / "set") as part:
-        part.write_text("x")
-    assert {p.name for p in tmp_path.iterdir()} == {"set", ".set.partial-new"}
-
-
 def bytes_by_another_door(root):
     """Return 'file: line' for every download that does not go through `fetch`."""
     doors = re.compile(
@@ -281,15 +253,3 @@ def test_the_search_for_other_doors_finds_one(tmp_path):
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "a.py").write_text("utils.get_file(origin=url)\n")
     assert bytes_by_another_door(tmp_path) == ["a.py: utils.get_file(origin=url)"]
-
-
-def test_whole_or_nothing_bears_with_a_partial_file_that_goes_while_it_looks(
-    tmp_path, monkeypatch
-):
-    """Another process renames its finished file between the listing and the look."""
-    target = tmp_path / "x"
-    gone = tmp_path / ".x.partial-00000000"
-    monkeypatch.setattr(Path, "glob", lambda *_: [gone])
-    with whole_or_nothing(target) as part:
-        part.write_text("whole")
-    assert target.read_text() == "whole"

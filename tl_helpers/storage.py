@@ -1,12 +1,15 @@
-"""Files and folders that are whole or not there, and one hash of arrays."""
+"""Files and folders that are whole or not there; results kept over a kill; one hash."""
 
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import time
+import zipfile
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 STALE_S = 24 * 3600  # a partial result older than this was left by a kill
@@ -22,14 +25,15 @@ def whole_or_nothing(target):
         target: Path of the file or folder to be made.
 
     Yields:
-        Path beside it, not existing yet, to be filled by the caller.
+        Path beside it with the same ending, not existing yet, to be filled by the
+        caller.
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    for left_over in target.parent.glob(f".{target.name}.partial-*"):
+    for left_over in target.parent.glob(f".partial-*-{escape(target.name)}"):
         if _is_stale(left_over):
             _remove(left_over)
-    part = target.with_name(f".{target.name}.partial-{secrets.token_hex(4)}")
+    part = target.with_name(f".partial-{secrets.token_hex(4)}-{target.name}")
     try:
         yield part
         try:
@@ -93,6 +97,99 @@ def hash_arrays(*arrays):
         digest.update(f"{array.shape} {array.dtype.str}".encode())
         digest.update(np.ascontiguousarray(array))
     return digest.hexdigest()
+
+
+class Kept:
+    """Results of long work in a folder, one file each, so that a killed run goes on.
+
+    Args:
+        folder: str or Path, made if it does not exist; None to keep nothing.
+        identity: {what: JSON value} of all that results depend on.
+
+    Raises:
+        ValueError: the folder holds the results of other work.
+    """
+
+    def __init__(self, folder, identity):
+        self.folder = None if folder is None else Path(folder)
+        if self.folder is None:
+            return
+        marker = self.folder / "identity.json"
+        identity = json.loads(json.dumps(identity))  # as it is read again
+        if not marker.exists():
+            write_json(marker, identity)
+        found = read_json(marker)
+        if found != identity:
+            found = found if isinstance(found, dict) else {}
+            names = identity | found
+            other = [x for x in names if identity.get(x) != found.get(x)]
+            raise ValueError(
+                f"Got folder {folder}, which holds work with another "
+                f"{', '.join(other)}, expected this one's or an empty folder; give "
+                "another folder, or delete this one."
+            )
+
+    def path(self, key, ending=""):
+        """Return the Path of a key, for what a caller writes by itself."""
+        readable = re.sub(r"\W+", "_", str(key)).strip("_")[:60]
+        digits = hashlib.sha256(repr(key).encode()).hexdigest()[:12]
+        return self.folder / f"{readable}-{digits}{ending}"
+
+    def get(self, key):
+        """Look a result up.
+
+        Args:
+            key: as it was put.
+
+        Returns:
+            dict as it was put, lists of arrays included; None where there is none, or
+            none that is whole.
+        """
+        if self.folder is None:
+            return None
+        found = read_json(self.path(key, ".json"))
+        return found if isinstance(found, dict) else self._read(key)
+
+    def put(self, key, content, **arrays):
+        """Keep a result, wholly or not at all.
+
+        Args:
+            key: anything whose `repr` tells it from the others.
+            content: dict of JSON values.
+            **arrays: lists of numpy arrays, kept in the same file.
+        """
+        if self.folder is None:
+            return
+        if not arrays:
+            write_json(self.path(key, ".json"), content)
+            return
+        import numpy as np
+
+        counts = {name: len(rows) for name, rows in arrays.items()}
+        named = {
+            f"{x}.{i}": a for x, rows in arrays.items() for i, a in enumerate(rows)
+        }
+        with whole_or_nothing(self.path(key, ".npz")) as part:
+            np.savez(part, content=json.dumps([content, counts]), **named)
+
+    def all(self):
+        """Return every result without arrays, in the order of the file names."""
+        names = sorted(self.folder.glob("[!.]*-*.json"))
+        return [found for found in map(read_json, names) if found is not None]
+
+    def _read(self, key):
+        import numpy as np
+
+        try:
+            with np.load(self.path(key, ".npz"), allow_pickle=False) as stored:
+                content, counts = json.loads(str(stored["content"]))
+                arrays = {
+                    name: [stored[f"{name}.{i}"] for i in range(count)]
+                    for name, count in counts.items()
+                }
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None
+        return content | arrays
 
 
 def _is_stale(path):

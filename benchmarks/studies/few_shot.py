@@ -5,11 +5,11 @@
 Needs the real data and ImageNet's weights (`TL_DATA_DIR`, `KERAS_HOME`).
 
 classifiers: features of MobileNetV2 with ImageNet's weights, extracted once; five held
-out classes, 600 exams, and every classifier on the same exams.
+out classes, 600 episodes, and every classifier on the same ones.
 
 encoders: four convolutions on Tiny ImageNet, untrained, trained as a classifier of 160
-classes, and by prototypical training on the same classes and as many images; then exams
-of the 40 other classes.
+classes, and by prototypical training on the same classes and as many images; then
+episodes of the 40 other classes.
 
 The seed deals the classes out. Nothing was tuned. Every run leaves a file in
 build/few_shot and is not repeated.
@@ -17,16 +17,14 @@ build/few_shot and is not repeated.
 
 import argparse
 from functools import cache, partial
-from pathlib import Path
 
 import keras
 import numpy as np
 from keras import layers
-from runs import all_kept, kept, points
+from runs import points, run_once, study
 
 from tl_helpers import backbones, datasets, evaluation, features, fewshot
 
-FOLDER = Path(__file__).resolve().parents[2] / "build" / "few_shot"
 WAYS, QUERIES, EPISODES = 5, 15, 600
 
 SETS = (("cifar10", "test"), ("pacs", "photo"), ("pacs", "sketch"))
@@ -44,6 +42,17 @@ ENCODER_SHOTS = (1, 5)
 
 
 @cache
+def kept(part):
+    """Results of one part of this study with these knobs."""
+    knobs = {
+        "classifiers": {"size_px": FEATURES_PX, "shots": SHOTS},
+        "encoders": {"size_px": ENCODER_PX, "channels": CHANNELS, "passes": PASSES},
+    }
+    drawn = [WAYS, QUERIES, EPISODES]
+    return study(f"few_shot/{part}", episodes=drawn, **knobs[part])
+
+
+@cache
 def backbone_features(name, part):
     """Return Features of a data set from the frozen backbone."""
     images = datasets.load(name, part, FEATURES_PX)
@@ -51,7 +60,7 @@ def backbone_features(name, part):
 
 
 def measure_classifiers(names, seed):
-    """Put every classifier through the same exams; seed deals the classes out."""
+    """Put every classifier through the same episodes; seed deals the classes out."""
     values, labels = backbone_features(*names)
     training, held_out = fewshot.split_classes(labels, WAYS, seed)
     drawn = draw(labels, max(SHOTS), seed, held_out)
@@ -64,7 +73,7 @@ def measure_classifiers(names, seed):
 
 
 def draw(labels, num_shots, seed, held_out):
-    """Draw the exams."""
+    """Draw the episodes."""
     return fewshot.episodes(
         labels, WAYS, num_shots, QUERIES, EPISODES, seed, classes=held_out
     )
@@ -77,7 +86,7 @@ def centre(values, labels, training):
 
 
 def examine(values, drawn, shots, classifier):
-    """Return {shots: accuracy of every exam}, as JSON keeps it."""
+    """Return {shots: accuracy of every episode}, as JSON keeps it."""
     return {
         str(k): fewshot.evaluate_episodes(values, drawn.with_shots(k), classifier)
         .accuracies.round(4)
@@ -136,8 +145,8 @@ def classify(pixels, labels, training, seed):
     return encoder
 
 
-def practise(pixels, labels, training, seed):
-    """Train on exams of the training classes."""
+def train_on_episodes(pixels, labels, training, seed):
+    """Train on episodes of the training classes."""
     encoder, steps = convolutions(), num_steps(labels, training)
     network = fewshot.PrototypicalNetwork(encoder, TRAINING_WAYS, TRAINING_ROWS)
     network.compile(optimizer(steps))
@@ -151,12 +160,12 @@ def practise(pixels, labels, training, seed):
 ENCODERS = {
     "untrained": untrained,
     "classifier of 160 classes": classify,
-    "prototypical training": practise,
+    "prototypical training": train_on_episodes,
 }
 
 
 def measure_encoder(train, seed):
-    """Train one encoder, then put it through exams of the held-out classes."""
+    """Train one encoder, then put it through episodes of the held-out classes."""
     pixels, labels = tiny_imagenet()
     training, held_out = fewshot.split_classes(labels, HELD_OUT, seed)
     keras.utils.set_random_seed(seed)
@@ -180,28 +189,28 @@ def measure_encoder(train, seed):
     }
 
 
-def exams(results, name, method, shots):
+def accuracies(results, name, method, shots):
     """Return accuracies (seeds, episodes), seeds in rising order."""
     own = sorted((x for x in results if x["name"] == name), key=lambda x: x["seed"])
     return np.array([x["accuracies"][method][str(shots)] for x in own])
 
 
 def classifier_tables():
-    """Return Markdown: accuracies by split, then gains over prototypes by exam."""
-    results = all_kept(FOLDER / "classifiers")
+    """Return Markdown: accuracies by split, then gains over prototypes by episode."""
+    results = kept("classifiers").all()
     lines = []
     for name in dict.fromkeys(x["name"] for x in results):
         lines += ["", heading(f"{name}, shots", SHOTS)]
         for method in METHODS:
             cells = [
-                evaluation.summarise(exams(results, name, method, k).mean(axis=1))
+                evaluation.summarise(accuracies(results, name, method, k).mean(axis=1))
                 for k in SHOTS
             ]
             lines.append(row(method, cells))
         lines += ["", heading(f"{name}, points over prototypes, shots", SHOTS)]
         for method in [x for x in METHODS if x != "prototypes"]:
             cells = [
-                gain(*(exams(results, name, x, k) for x in (method, "prototypes")))
+                gain(*(accuracies(results, name, x, k) for x in (method, "prototypes")))
                 for k in SHOTS
             ]
             lines.append(row(method, cells))
@@ -210,17 +219,18 @@ def classifier_tables():
 
 def encoder_table():
     """Return Markdown: accuracies by seed, then gains over the plain classifier."""
-    results = all_kept(FOLDER / "encoders")
+    results = kept("encoders").all()
     columns = [(m, k) for m in ("prototypes", "centred prototypes") for k in (1, 5)]
     lines = [heading("encoder", [f"{m}, {k}-shot" for m, k in columns])]
     for name in ENCODERS:
         cells = [
-            evaluation.summarise(exams(results, name, *x).mean(axis=1)) for x in columns
+            evaluation.summarise(accuracies(results, name, *x).mean(axis=1))
+            for x in columns
         ]
         lines.append(row(name, cells))
     for rival in list(ENCODERS)[:2]:
         pairs = [
-            [exams(results, x, *column) for x in ("prototypical training", rival)]
+            [accuracies(results, x, *column) for x in ("prototypical training", rival)]
             for column in columns
         ]
         cells = [gain(*(x.mean(axis=1) for x in pair)) for pair in pairs]
@@ -259,11 +269,9 @@ def main():
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
     for part in arguments.part:
-        folder = FOLDER / part
-        folder.mkdir(parents=True, exist_ok=True)
         for seed in [] if arguments.table else arguments.seeds:
             for name, compute in runs_of(part).items():
-                result = kept(folder, name, seed, compute)
+                result = run_once(kept(part), name, seed, compute)
                 print(f"{name}, seed {seed}: {result['seconds']:.0f} s", flush=True)
         print(parts[part](), flush=True)
 

@@ -11,14 +11,13 @@ the 10,000 test images at the very end of each run.
 
 import argparse
 from functools import cache, partial
-from pathlib import Path
 
 import keras
 import numpy as np
 from keras import layers
-from runs import all_kept, file_name, kept
+from runs import run_once, study
 
-from tl_helpers import datasets, evaluation
+from tl_helpers import datasets, evaluation, training
 from tl_helpers.adaptation import (
     DANN,
     Discrepancy,
@@ -31,7 +30,6 @@ from tl_helpers.adaptation import (
 )
 from tl_helpers.selection import select
 
-FOLDER = Path(__file__).resolve().parents[2] / "build" / "mnist_m"
 BATCH_SIZE = 64  # of each domain
 PAPER_EPOCHS, EPOCHS, SHORT_EPOCHS = 9, 6, 3  # of 938 steps
 #: Chooses strengths without target labels; named before anything was run.
@@ -42,6 +40,13 @@ SETTINGS = {
     "CORAL, our network": ((100.0, 0), (10_000.0, 0)),
     "MMD, our network": ((1.0, 0), (10.0, 0)),
 }
+
+
+@cache
+def kept():
+    """Results of this study with these knobs."""
+    epochs = [PAPER_EPOCHS, EPOCHS, SHORT_EPOCHS]
+    return study("mnist_m", batch_size=BATCH_SIZE, epochs=epochs, settings=SETTINGS)
 
 
 @cache
@@ -128,27 +133,22 @@ def adapted(build, epochs, optimizer=None):
 def sweep(name, seed):
     """Train every strength, and choose one without target labels."""
 
-    def train(setting, images, labels, target):
+    def train(setting, *domains):
         keras.utils.set_random_seed(seed)
         strength, own_epochs = setting
-        domains = (images, labels), target
         rate = falling(1e-3, epochs)
         model = adapt(build(name), epochs, *domains, seed, rate, strength)
         return self_train(model, own_epochs, *domains, seed) if own_epochs else model
 
     epochs = EPOCHS if name.startswith("ours") else SHORT_EPOCHS
-    source, target = data("mnist", "train"), data("mnist_m", "train")
-    test = data("mnist_m", "test")
     selection = select(
         train,
         SETTINGS[name],
-        source.pixels(),
-        source.labels,
-        target.pixels(),
-        test.pixels(),
-        test.labels,
+        data("mnist", "train"),
+        data("mnist_m", "train"),
+        data("mnist_m", "test"),
         seed=seed,
-        folder=FOLDER / f"{file_name(name)}-{seed}",
+        folder=kept().path((name, seed)),
     )
     chosen = selection.chosen | {"oracle": selection.report()[-1].setting}
     return {
@@ -252,15 +252,13 @@ def run(name):
 
 def scored(model):
     """Measure accuracy on MNIST-M's test images, in [0, 1]."""
-    test = data("mnist_m", "test")
-    logits = model.predict(test.pixels().astype("float32"), batch_size=500, verbose=0)
-    return {"mnist_m_accuracy": float((logits.argmax(axis=1) == test.labels).mean())}
+    return {"mnist_m_accuracy": training.accuracy(model, data("mnist_m", "test"))}
 
 
 def table():
     """Return what is there as a Markdown table, mean and spread over seeds."""
     lines = ["| | accuracy on MNIST-M | minutes a seed | seeds |", "|---|---|---|---|"]
-    results = all_kept(FOLDER)
+    results = kept().all()
     for name in NAMES:
         own = [x for x in results if x["name"] == name]
         if own:
@@ -283,10 +281,9 @@ def main():
     parser.add_argument("--only", nargs="+", default=NAMES, choices=NAMES)
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
-    FOLDER.mkdir(parents=True, exist_ok=True)
     for seed in [] if arguments.table else arguments.seeds:
         for name in arguments.only:
-            kept(FOLDER, name, seed, run(name))
+            run_once(kept(), name, seed, run(name))
     print(table())
 
 

@@ -11,26 +11,33 @@ leaves a file in build/negative_transfer and is not repeated.
 
 import argparse
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
+from functools import cache, partial
 
 import keras
 import numpy as np
 from keras import layers
-from runs import all_kept, kept, points
+from runs import points, run_once, study
 from scipy.stats import spearmanr
 
 from tl_helpers import backbones, datasets, evaluation, features, training
 from tl_helpers.adaptation import dense_network
 from tl_helpers.choosing import should_transfer
 
-FOLDER = Path(__file__).resolve().parents[2] / "build" / "negative_transfer"
 DOMAINS = ("photo", "art_painting", "cartoon", "sketch")
 OTHER, SHUFFLED = "CIFAR-10", "shuffled"
 SIZE_PX, UNITS = 160, 256
 SOURCE_STEPS, STEPS, BATCH_SIZE = 400, 200, 32
 FEW, SOME = 5, 20  # labels per class: to train on, and for the verdict
 PER_CLASS = 200  # CIFAR-10's images
+
+
+@cache
+def kept():
+    """Results of this study with these knobs."""
+    steps = [SOURCE_STEPS, STEPS, BATCH_SIZE]
+    labels = [FEW, SOME, PER_CLASS]
+    knobs = {"size_px": SIZE_PX, "units": UNITS, "steps": steps, "labels": labels}
+    return study("negative_transfer", **knobs)
 
 
 @cache
@@ -91,11 +98,13 @@ def measure(target, seed):
     few, some = (datasets.few_per_class(pool, count, seed) for count in (FEW, SOME))
 
     def score():
-        answers = model.predict(test.values, batch_size=512, verbose=0).argmax(axis=1)
-        return float((answers == test.labels).mean())
+        return training.accuracy(model, test)
+
+    def encoded():
+        return replace(some, values=training.predict_logits(encoder, some))
 
     training.reinitialise(model, seed)
-    at_random = encoder.predict(some.values, verbose=0)
+    at_random = encoded()
     train(model, few, STEPS, seed)
     result = {"from scratch": score(), "then": {}, "together": {}}
     seen = {}
@@ -103,7 +112,7 @@ def measure(target, seed):
         training.reinitialise(model, seed)
         new_head = model.layers[-1].get_weights()
         train(model, rows, SOURCE_STEPS, seed)
-        seen[name] = encoder.predict(some.values, verbose=0)
+        seen[name] = encoded()
         if name in (OTHER, SHUFFLED):  # their answers mean nothing here
             model.layers[-1].set_weights(new_head)
         train(model, few, STEPS, seed)
@@ -112,39 +121,39 @@ def measure(target, seed):
             training.reinitialise(model, seed)
             train(model, together(rows, few, seed), SOURCE_STEPS + STEPS, seed)
             result["together"][name] = score()
-    verdict = should_transfer(seen, some.labels, at_random)
+    verdict = should_transfer(seen, at_random)
     return result | {"verdict": verdict.choice, **forecasts(verdict)}
 
 
 def forecasts(verdict):
     """Return {"gain": {name: ...}, "logme": {name: ...}} of a verdict."""
     return {
-        field: {one.name: getattr(one, field) for one in verdict.evidence}
-        for field in ("gain", "logme")
+        "gain": {one.name: one.gain.mean for one in verdict.evidence},
+        "logme": {one.name: one.logme for one in verdict.evidence},
     }
 
 
-def gap_table():
-    """Return a Markdown table: the gap of each source, with its 95% interval."""
+def gain_table():
+    """Return a Markdown table: what each source brings, with its 95% interval."""
     lines = ["| target | source | trained on before | trained on together |"]
     lines += ["|---|---|---|---|"]
     for target in DOMAINS:
-        own = [x for x in all_kept(FOLDER) if x["name"] == target]
+        own = [x for x in kept().all() if x["name"] == target]
         for source in own[0]["then"] if own else ():
-            cells = [gap_cell(own, way, source) for way in ("then", "together")]
+            cells = [gain_cell(own, way, source) for way in ("then", "together")]
             lines.append(f"| {target} | {source} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def gap_cell(own, way, source):
-    """Format a gap; mark what lies below zero with its whole interval."""
+def gain_cell(own, way, source):
+    """Format a gain; mark what lies below zero with its whole interval."""
     if source not in own[0][way]:
         return ""
-    gap = evaluation.compare_paired(
+    difference = evaluation.compare_paired(
         [x[way][source] for x in own], [x["from scratch"] for x in own]
     )
-    mark = " **(-)**" if gap.high < 0 else ""
-    return points(gap) + mark
+    mark = " **(-)**" if difference.verdict == "worse" else ""
+    return points(difference) + mark
 
 
 def forecast_table():
@@ -154,7 +163,7 @@ def forecast_table():
         "|---" * 5 + "|",
     ]
     for target in DOMAINS:
-        own = [x for x in all_kept(FOLDER) if x["name"] == target]
+        own = [x for x in kept().all() if x["name"] == target]
         if own:
             scratch = evaluation.summarise([x["from scratch"] for x in own])
             ranks = [rank_cell(own, field) for field in ("logme", "gain")]
@@ -186,12 +195,11 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
-    FOLDER.mkdir(parents=True, exist_ok=True)
     for seed in [] if arguments.table else arguments.seeds:
         for target in DOMAINS:
-            run = kept(FOLDER, target, seed, lambda seed, to=target: measure(to, seed))
-            print(run, flush=True)
-    print(gap_table(), forecast_table(), sep="\n\n")
+            compute = partial(measure, target)
+            print(run_once(kept(), target, seed, compute), flush=True)
+    print(gain_table(), forecast_table(), sep="\n\n")
 
 
 if __name__ == "__main__":

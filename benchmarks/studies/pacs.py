@@ -11,14 +11,13 @@ repeated.
 
 import argparse
 from functools import cache, partial
-from pathlib import Path
 
 import keras
 import numpy as np
 from keras import layers
-from runs import all_kept, kept
+from runs import run_once, study
 
-from tl_helpers import backbones, datasets, evaluation, features
+from tl_helpers import backbones, datasets, evaluation, features, training
 from tl_helpers.adaptation import (
     DANN,
     Discrepancy,
@@ -29,10 +28,16 @@ from tl_helpers.adaptation import (
 )
 from tl_helpers.domains import adapt_batch_norm
 
-FOLDER = Path(__file__).resolve().parents[2] / "build" / "pacs"
 DOMAINS = ("art_painting", "cartoon", "sketch")
 SIZE_PX, BATCH_SIZE, NUM_STEPS, UNITS = 160, 64, 400, 256
 PAIRS = [("photo", x) for x in DOMAINS] + [(x, "photo") for x in DOMAINS]
+
+
+@cache
+def kept():
+    """Results of this study with these knobs."""
+    knobs = {"batch_size": BATCH_SIZE, "num_steps": NUM_STEPS, "units": UNITS}
+    return study("pacs", size_px=SIZE_PX, **knobs)
 
 
 @cache
@@ -125,22 +130,17 @@ def measure(names, seed):
     accuracies = {}
     for method, train in METHODS.items():
         keras.utils.set_random_seed(seed)
-        accuracies[method] = accuracy(train(source, adapt.values, seed), test)
+        accuracies[method] = training.accuracy(train(source, adapt.values, seed), test)
     keras.utils.set_random_seed(seed)
-    accuracies["target labels"] = accuracy(plain(adapt, source.values, seed), test)
+    own = plain(adapt, source.values, seed)
+    accuracies["target labels"] = training.accuracy(own, test)
     keras.backend.clear_session()
     return accuracies
 
 
-def accuracy(model, test):
-    """Accuracy in [0, 1]."""
-    answers = model.predict(test.values, verbose=0).argmax(axis=1)
-    return float((answers == test.labels).mean())
-
-
 def table():
     """Return a Markdown table; a minus marks what lies below source-only."""
-    results = all_kept(FOLDER)
+    results = kept().all()
     methods = [*METHODS, "target labels"]
     lines = ["| | " + " | ".join(methods) + " |", "|---" * (len(methods) + 1) + "|"]
     for name in dict.fromkeys(x["name"] for x in results):
@@ -164,12 +164,11 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
-    FOLDER.mkdir(parents=True, exist_ok=True)
     for seed in [] if arguments.table else arguments.seeds:
         for names in PAIRS:
             name = " to ".join(names)
             compute = partial(_accuracies, names)
-            print(kept(FOLDER, name, seed, compute), flush=True)
+            print(run_once(kept(), name, seed, compute), flush=True)
     print(table())
 
 

@@ -1,0 +1,138 @@
+"""What is written is whole or not there, and results outlive a kill."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tl_helpers import storage
+from tl_helpers.storage import (
+    Kept,
+    hash_arrays,
+    read_json,
+    whole_or_nothing,
+    write_json,
+)
+
+
+def test_whole_or_nothing_leaves_nothing_after_a_stop(tmp_path):
+    with pytest.raises(KeyboardInterrupt), whole_or_nothing(tmp_path / "set") as part:
+        part.mkdir()
+        (part / "half").write_text("x")
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_whole_or_nothing_keeps_the_result_of_a_faster_process(tmp_path):
+    with whole_or_nothing(tmp_path / "set") as part:
+        part.mkdir()
+        (part / "mine").write_text("x")
+        (tmp_path / "set").mkdir()
+        (tmp_path / "set" / "theirs").write_text("x")
+    assert [p.name for p in tmp_path.rglob("*")] == ["set", "theirs"]
+
+
+def test_whole_or_nothing_clears_what_a_kill_left_long_ago(tmp_path):
+    for name, age_s in {"old": 2 * storage.STALE_S, "new": 0}.items():
+        path = tmp_path / f".partial-{name}-set"
+        path.mkdir()
+        os.utime(path, (path.stat().st_mtime - age_s,) * 2)
+    with whole_or_nothing(tmp_path / "set") as part:
+        part.write_text("x")
+    assert {p.name for p in tmp_path.iterdir()} == {"set", ".partial-new-set"}
+
+
+def test_whole_or_nothing_bears_with_a_partial_file_that_goes_while_it_looks(
+    tmp_path, monkeypatch
+):
+    """Another process renames its finished file between the listing and the look."""
+    target = tmp_path / "x"
+    gone = tmp_path / ".partial-00000000-x"
+    monkeypatch.setattr(Path, "glob", lambda *_: [gone])
+    with whole_or_nothing(target) as part:
+        part.write_text("whole")
+    assert target.read_text() == "whole"
+
+
+def test_whole_or_nothing_keeps_the_ending(tmp_path):
+    with whole_or_nothing(tmp_path / "a.npz") as part:
+        np.savez(part, x=np.arange(3))  # adds an ending where there is none
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_json_comes_back_and_half_a_file_counts_as_none(tmp_path):
+    path = tmp_path / "a" / "b.json"
+    assert read_json(path) is None
+    write_json(path, {"é": [1, None]})
+    assert read_json(path) == {"é": [1, None]}
+    path.write_bytes(path.read_bytes()[:-4])
+    assert read_json(path) is None
+
+
+def test_hash_arrays_sees_values_shape_type_and_order():
+    one, two = np.arange(4), np.arange(4.0)
+    assert hash_arrays(one, two) == hash_arrays(one.copy(), two.copy())
+    others = [(two, one), (one.reshape(2, 2), two), (one.astype("int32"), two), (one,)]
+    hashes = {hash_arrays(*arrays) for arrays in [(one, two), *others]}
+    assert len(hashes) == len(others) + 1
+    assert hash_arrays(np.arange(6).reshape(2, 3).T) == hash_arrays(
+        np.array([[0, 3], [1, 4], [2, 5]])
+    )
+
+
+IDENTITY = {"data": "abc", "seeds": (0, 1)}
+
+
+def test_kept_gives_back_what_another_process_put(tmp_path):
+    Kept(tmp_path, IDENTITY).put("a", {"score": 0.5})
+    arrays = [np.eye(2, dtype="float32"), np.array([3, 4], "uint32")]
+    Kept(tmp_path, IDENTITY).put(("b", 1), {"epoch": 3}, state=arrays, none=[])
+    kept = Kept(tmp_path, IDENTITY)
+    assert kept.get("a") == {"score": 0.5} and kept.get("c") is None
+    found = kept.get(("b", 1))
+    assert found["epoch"] == 3 and found["none"] == []
+    for one, other in zip(found["state"], arrays, strict=True):
+        assert one.dtype == other.dtype and np.array_equal(one, other)
+    assert kept.all() == [{"score": 0.5}]
+
+
+def test_kept_tells_keys_apart_that_read_alike(tmp_path):
+    kept = Kept(tmp_path, IDENTITY)
+    keys = ["0.1", 0.1, (0, 1), "x" * 200, "x" * 201, "a/b", "a b"]
+    for i, key in enumerate(keys):
+        kept.put(key, {"i": i})
+    assert [kept.get(key)["i"] for key in keys] == list(range(len(keys)))
+    assert all(path.parent == tmp_path for path in tmp_path.rglob("*.json"))
+
+
+@pytest.mark.parametrize("ending", ["json", "npz"])
+def test_kept_takes_half_a_file_for_none(tmp_path, ending):
+    kept = Kept(tmp_path, IDENTITY)
+    kept.put("a", {"x": 1}, **({"rows": [np.arange(9)]} if ending == "npz" else {}))
+    (path,) = tmp_path.glob(f"a-*.{ending}")
+    path.write_bytes(path.read_bytes()[:-5])
+    assert kept.get("a") is None and kept.all() == []
+
+
+@pytest.mark.parametrize(
+    ("identity", "named"),
+    [({"data": "xyz", "seeds": [0, 1]}, "data"), (IDENTITY | {"new": 1}, "new")],
+)
+def test_kept_refuses_the_folder_of_other_work_and_says_why(tmp_path, identity, named):
+    Kept(tmp_path, IDENTITY)
+    with pytest.raises(ValueError, match=f"holds work with another {named}, expected"):
+        Kept(tmp_path, identity)
+
+
+def test_kept_refuses_a_damaged_folder(tmp_path):
+    Kept(tmp_path, IDENTITY)
+    (tmp_path / "identity.json").write_text("{")
+    with pytest.raises(ValueError, match="expected this one's or an empty folder"):
+        Kept(tmp_path, IDENTITY)
+
+
+def test_kept_without_a_folder_keeps_nothing():
+    kept = Kept(None, IDENTITY)
+    kept.put("a", {"x": 1})
+    assert kept.get("a") is None
