@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tl_helpers.inputs import check_features, draw_rows, in_one_unit
+from tl_helpers.inputs import check_features, check_labels, draw_rows, in_one_unit
 
 
 def test_in_one_unit_by_hand():
@@ -40,3 +40,29 @@ def test_draw_rows_leaves_few_rows_alone():
 def test_check_features_names_what_it_refuses():
     with pytest.raises(ValueError, match=r"Got target logits of shape \(3,\)"):
         check_features("target logits", np.ones(3))
+
+
+@pytest.mark.parametrize("labels", [[0, 2, 1], [0.0, 2.0, 1.0], np.uint8([0, 2, 1])])
+def test_check_labels_gives_whole_numbers(labels):
+    checked = check_labels("source", np.ones((3, 2)), labels)
+    assert checked.dtype == np.int64 and checked.tolist() == [0, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        ([[0], [1], [1]], r"Got source labels of shape \(3, 1\) for 3 rows.*ravel"),
+        (np.eye(3), r"of shape \(3, 3\) for 3 rows, expected one label .*argmax"),
+        ([0, 1], r"of shape \(2,\) for 3 rows, expected one label for each row"),
+        (0, r"of shape \(\) for 3 rows"),
+        ([0.5, 1, 1], "of type float64, such as 0.5, 1.0, 1.0, expected class numbers"),
+        ([np.nan, 1, 1], "such as nan, 1.0, 1.0, expected class numbers from 0 on"),
+        ([0, -1, 1], "of type int64, such as 0, -1, 1, expected class numbers from 0"),
+        (["cat", "dog", "dog"], "such as cat, dog, dog, expected class numbers"),
+        ([None, 1, 2], "of type object, such as None, 1, 2, expected class numbers"),
+        ([True, False, True], "of type bool"),
+    ],
+)
+def test_check_labels_says_what_is_wrong_and_how_to_mend_it(labels, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        check_labels("source", np.ones((3, 2)), labels)

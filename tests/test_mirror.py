@@ -1,14 +1,14 @@
 """A mirror is filled, goes on where it stopped, and is checked byte by byte."""
 
-import sys
-from types import SimpleNamespace
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tl_helpers.backbones import applications
 from tl_helpers.datasets import real
-from tl_helpers.tools import mirror as mirror_module
+from tl_helpers.datasets.catalogue import HELPERS, REAL
 from tl_helpers.tools.mirror import mirror, verify
 
 
@@ -30,9 +30,7 @@ def lab(tmp_path, monkeypatch):
         (keras_dir / "models").mkdir(parents=True, exist_ok=True)
         (keras_dir / "models" / "w.h5").write_bytes(b"weights")
 
-    stub = SimpleNamespace(fetch_weights=fetch_weights)
-    monkeypatch.setitem(sys.modules, "tl_helpers.backbones.applications", stub)
-    monkeypatch.setattr("tl_helpers.backbones.applications", stub, raising=False)
+    monkeypatch.setattr(applications, "fetch_weights", fetch_weights)
     return lab
 
 
@@ -57,14 +55,14 @@ def test_mirror_can_be_used_as_a_mirror(tmp_path, monkeypatch):
 def test_mirror_does_not_take_a_complete_set_again(tmp_path, capsys, monkeypatch):
     stick = tmp_path / "stick"
     mirror(stick, ("pacs",))
-    monkeypatch.setattr(mirror_module, "_copy", None)  # would raise if called
+    monkeypatch.setattr(shutil, "copyfile", None)  # would raise if called
     assert mirror(stick, ("pacs",)) == 0
     assert "pacs: already there" in capsys.readouterr().err
 
 
 def test_mirror_stopped_in_the_middle_leaves_no_half_set(tmp_path, monkeypatch):
     stick, copied = tmp_path / "stick", []
-    real_copy = mirror_module.shutil.copyfile
+    real_copy = shutil.copyfile
 
     def copy_one_then_stop(source, target):
         if copied:
@@ -72,7 +70,7 @@ def test_mirror_stopped_in_the_middle_leaves_no_half_set(tmp_path, monkeypatch):
         copied.append(real_copy(source, target))
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(mirror_module.shutil, "copyfile", copy_one_then_stop)
+        patch.setattr(shutil, "copyfile", copy_one_then_stop)
         mirror(stick, ("pacs",))
     assert list((stick / "datasets").iterdir()) == []
     assert verify(stick) == 1
@@ -85,7 +83,7 @@ def test_mirror_stopped_later_loses_its_old_manifest(tmp_path, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(mirror_module, "_mirror_one", stop)
+    monkeypatch.setattr(shutil, "copyfile", stop)
     with pytest.raises(KeyboardInterrupt):
         mirror(tmp_path, ("mnist",))
     assert verify(tmp_path) == 1
@@ -107,12 +105,16 @@ def test_mirror_of_mnist_m_brings_what_it_is_made_from(tmp_path, lab):
     assert names == {"mnist.npz", "bsds500"}
 
 
-def test_mirror_takes_everything_by_default(tmp_path, monkeypatch):
-    seen = []
-    monkeypatch.setattr(mirror_module, "_mirror_one", lambda name, _: seen.append(name))
-    mirror(tmp_path / "stick")
-    assert {"cifar10", "pacs", "bsds500", "oxford_pets", "MobileNetV2"} <= set(seen)
-    assert "mnist_m" not in seen and len(seen) == len(set(seen))
+def test_mirror_takes_everything_by_default(tmp_path, capsys):
+    """Offline it has two sets and the weights, and names all the others."""
+    assert mirror(tmp_path / "stick") == 1
+    lines = capsys.readouterr().err.splitlines()
+    missing = [line.split(":")[0] for line in lines if "TL_DATA_DIR" in line]
+    assert sorted(missing) == sorted(
+        {*REAL, *HELPERS} - {"pacs", "mnist", "mnist_m"}  # the last is made of two
+    )
+    found = {path.name for path in (tmp_path / "stick").glob("*/*")}
+    assert found == {"pacs", "mnist.npz", "models"}
 
 
 def test_verify_finds_one_flipped_byte(tmp_path, capsys):

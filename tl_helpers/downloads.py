@@ -2,7 +2,6 @@
 
 import errno
 import gzip
-import json
 import os
 import stat
 import sys
@@ -15,7 +14,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from urllib.parse import urlsplit
 
 from tl_helpers import profiles
-from tl_helpers.storage import whole_or_nothing
+from tl_helpers.storage import read_json, whole_or_nothing, write_json
 
 TIMEOUT_S = 30.0  # silence longer than this ends an attempt
 ATTEMPTS = 3
@@ -30,6 +29,9 @@ FIRST_BYTES = {
     ".tgz": b"\x1f\x8b",
     ".h5": b"\x89HDF",
 }
+
+
+ENDS_EARLY = (EOFError, zipfile.BadZipFile, zlib.error)
 
 
 class DownloadError(OSError):
@@ -120,13 +122,7 @@ def extract(archive, folder):
     with whole_or_nothing(folder) as part:
         try:
             _unpack(archive, part)
-        except (
-            tarfile.ReadError,
-            zipfile.BadZipFile,
-            EOFError,
-            zlib.error,
-            gzip.BadGzipFile,
-        ) as error:
+        except (tarfile.ReadError, gzip.BadGzipFile, *ENDS_EARLY) as error:
             raise ValueError(
                 f"{archive} is damaged or no archive ({error}), expected a whole zip "
                 "or tar file; delete it and fetch it again."
@@ -225,6 +221,11 @@ def _check_is_whole(path, name):
     import requests
 
     suffix = Path(name).suffix.lower()
+    if suffix not in FIRST_BYTES:
+        raise DownloadError(
+            f"The server did not say how long {name} is and no checksum is "
+            "published, so a cut-off would go unseen; fetch it by hand."
+        )
     try:
         if FIRST_BYTES.get(suffix) == b"PK":
             with zipfile.ZipFile(path) as archive:
@@ -233,16 +234,9 @@ def _check_is_whole(path, name):
             with gzip.open(path) as file:
                 while file.read(2**20):
                     pass
-        elif suffix == ".h5":
-            h5py.File(path, "r").close()
         else:
-            raise DownloadError(
-                f"The server did not say how long {name} is and no checksum is "
-                "published, so a cut-off would go unseen; fetch it by hand."
-            )
-    except DownloadError:
-        raise
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            h5py.File(path, "r").close()
+    except (OSError, *ENDS_EARLY) as error:
         raise requests.ConnectionError(f"{name} ends too early ({error})") from error
 
 
@@ -259,10 +253,7 @@ def _short(checksum):
 
 
 def _read_record(path):
-    try:
-        record = json.loads((path.parent / RECORD_NAME).read_text())
-    except (OSError, ValueError):
-        return {}
+    record = read_json(path.parent / RECORD_NAME)
     return record if isinstance(record, dict) else {}
 
 
@@ -272,8 +263,7 @@ def _record_hash(path):
     record = {**_read_record(path), path.name: checksum}
     target = path.parent / RECORD_NAME
     try:
-        with whole_or_nothing(target) as part:
-            part.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+        write_json(target, dict(sorted(record.items())))
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             return
@@ -297,12 +287,10 @@ def _unpack(archive, folder):
             file.extractall(folder)
         return
     with tarfile.open(archive) as file:
-        members = file.getmembers()
-        for member in members:
+        for member in file.getmembers():
             _check_member(archive, member.name, member.isfile() or member.isdir())
-        # The filter came with 3.11.4; the checks above hold without it.
-        has_filter = hasattr(tarfile, "data_filter")
-        file.extractall(folder, members, **({"filter": "data"} if has_filter else {}))
+        file.extraction_filter = getattr(tarfile, "data_filter", None)  # from 3.11.4 on
+        file.extractall(folder)
 
 
 def _check_member(archive, name, is_plain):

@@ -1,4 +1,4 @@
-"""Features and labels of two domains: which may be compared, and how many rows."""
+"""What goes in: tables of numbers, labels, and whether the two go together."""
 
 import numpy as np
 
@@ -53,27 +53,37 @@ def check_features(name, values):
 
 
 def check_labels(name, values, labels):
-    """Refuse labels that are not one whole number for each row.
+    """Refuse labels that are not one class number for each row.
 
     Args:
-        name: str, names the domain in the sentence.
+        name: str, names the set in the sentence, such as "source"; "" for no name.
         values: array (n, ...).
-        labels: int (n,).
+        labels: (n,) whole numbers from 0 on, of any numeric type.
+
+    Returns:
+        int64 (n,).
 
     Raises:
-        ValueError: another shape or type, or a negative label.
+        ValueError: a column, one-hot rows or another length; names, parts of a whole
+            or negative numbers.
     """
-    labels = np.asarray(labels)
+    labels, subject = np.asarray(labels), f"{name} labels".lstrip()
     if labels.shape != (len(values),):
         raise ValueError(
-            f"Got {name} labels of shape {labels.shape} for {len(values)} rows, "
-            "expected one label for each row; give both in the same order."
+            f"Got {subject} of shape {labels.shape} for {len(values)} rows, expected "
+            f"one label for each row, ({len(values)},); give both in the same order, "
+            "and take argmax(axis=1) of one-hot rows, ravel() of a column."
         )
-    if labels.dtype.kind not in "iu" or labels.min(initial=0) < 0:
+    with np.errstate(invalid="ignore"):  # NaN, which differs from whatever it becomes
+        whole = labels.astype(np.int64) if labels.dtype.kind in "iuf" else None
+    if whole is None or not np.array_equal(whole, labels) or whole.min(initial=0) < 0:
+        shown = ", ".join(str(label) for label in labels[:3])
         raise ValueError(
-            f"Got {name} labels of type {labels.dtype}, expected class numbers from 0 "
-            "on; encode names and one-hot rows as whole numbers."
+            f"Got {subject} of type {labels.dtype}, such as {shown}, expected class "
+            "numbers from 0 on; number the classes: np.unique(names, "
+            "return_inverse=True)[1]."
         )
+    return whole
 
 
 def check_target_labels(source_labels, target_labels):

@@ -4,8 +4,9 @@ import hashlib
 from functools import cached_property
 
 import keras
-import numpy as np
 from keras import layers, ops
+
+from tl_helpers.storage import hash_arrays
 
 
 class Backbone:
@@ -48,10 +49,9 @@ class Backbone:
     @cached_property
     def fingerprint(self):
         """Hash of name, blocks and weights, as hex digits; taken once."""
-        digest = hashlib.sha256(f"{self.name} {self.blocks}".encode())
-        for weight in self.network.weights:
-            digest.update(np.ascontiguousarray(ops.convert_to_numpy(weight)))
-        return digest.hexdigest()
+        weights = hash_arrays(*map(ops.convert_to_numpy, self.network.weights))
+        text = f"{self.name} {self.blocks} {weights}"
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def output(self, block=None):
         """Return the symbolic activation map of a block (default: the last).

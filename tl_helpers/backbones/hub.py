@@ -17,6 +17,7 @@ import keras
 from keras import layers, ops
 
 from tl_helpers import downloads, profiles
+from tl_helpers.storage import whole_or_nothing
 
 MODULE_FILE = "saved_model.pb"
 TF1_MARKER = "tfhub_module.pb"
@@ -203,8 +204,8 @@ def export_module(backbone, folder, block=None, pool=True):
     module.regularization_losses = _regularization_losses(network)
     # the functions also use the random state of dropout, which is no weight
     module.state = [variable.value for variable in network.variables]
-    with downloads.whole_or_nothing(folder) as partial:
-        tf.saved_model.save(module, partial)
+    with whole_or_nothing(folder) as part:
+        tf.saved_model.save(module, part)
     return folder
 
 

@@ -31,6 +31,23 @@ def reader(values):
     return decode
 
 
+def in_order(order, num_rows):
+    """Return a `tf.data.Dataset` of row numbers that asks anew at every epoch.
+
+    Args:
+        order: callable without arguments -> int64 (num_rows,).
+        num_rows: int.
+    """
+    import tensorflow as tf
+
+    def ask(_):
+        rows = tf.numpy_function(order, [], tf.int64)
+        return tf.data.Dataset.from_tensor_slices(tf.ensure_shape(rows, (num_rows,)))
+
+    rows = tf.data.Dataset.range(1).flat_map(ask)
+    return rows.apply(tf.data.experimental.assert_cardinality(num_rows))
+
+
 def num_threads(values):
     """Return how many calls of `map` may read them at a time."""
     import tensorflow as tf

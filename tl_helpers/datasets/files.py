@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 MAX_PIXELS = 80_000_000  # about 240 MB decoded
+MAX_THREADS = min(8, os.cpu_count() or 1)
 CLUTTER = ("thumbs.db", "desktop.ini")
 
 
@@ -175,6 +176,7 @@ def find_bad_files(paths, size_px):
         dict {path: sentence that says what is wrong}, in the order of `paths`.
     """
     from tqdm import tqdm
+    from tqdm.contrib.concurrent import thread_map
 
     def check(path):
         try:
@@ -182,12 +184,8 @@ def find_bad_files(paths, size_px):
         except ValueError as error:
             return str(error)
 
-    faults = tqdm(
-        _pool().map(check, paths),
-        desc="checking images",
-        total=len(paths),
-        disable=len(paths) < 1000,
-    )
+    bar = {"desc": "checking images", "disable": len(paths) < 1000}
+    faults = thread_map(check, paths, max_workers=MAX_THREADS, tqdm_class=tqdm, **bar)
     return {path: fault for path, fault in zip(paths, faults, strict=True) if fault}
 
 
@@ -243,4 +241,4 @@ def _walk(folder):
 
 @cache
 def _pool():
-    return ThreadPoolExecutor(min(8, os.cpu_count() or 1), "decode")
+    return ThreadPoolExecutor(MAX_THREADS, "decode")

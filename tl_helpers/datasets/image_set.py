@@ -7,8 +7,10 @@ from functools import cached_property
 
 import numpy as np
 
-from tl_helpers.datasets.batches import num_threads, reader, untuned
+from tl_helpers.datasets.batches import in_order, num_threads, reader, untuned
 from tl_helpers.datasets.files import resize_pixels
+from tl_helpers.inputs import check_labels
+from tl_helpers.storage import hash_arrays
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,8 @@ class ImageSet:
 
     def __post_init__(self):
         """Check the parts against each other and make the arrays read-only."""
-        labels = np.asarray(self.labels)
-        _check_parts(self.images, labels, self.class_names, self.extras)
-        object.__setattr__(self, "labels", _read_only(labels.astype(np.int64)))
+        labels = _check_parts(self.images, self.labels, self.class_names, self.extras)
+        object.__setattr__(self, "labels", _read_only(labels))
         if isinstance(self.images, np.ndarray):
             object.__setattr__(self, "images", _read_only(self.images))
 
@@ -87,12 +88,11 @@ class ImageSet:
     @cached_property
     def fingerprint(self):
         """Hash of pixels (or of the files' bytes) and labels, as hex digits."""
-        digest = hashlib.sha256(self.labels.tobytes())
+        digest = hashlib.sha256(hash_arrays(self.labels).encode())
         if isinstance(self.images, np.ndarray):
-            digest.update(repr(self.images.shape).encode())
             with ThreadPoolExecutor() as pool:  # hashing lets go of Python's lock
-                for part in pool.map(_sha256, np.array_split(self.images, 8)):
-                    digest.update(part)
+                for part in pool.map(hash_arrays, np.array_split(self.images, 8)):
+                    digest.update(part.encode())
         else:
             digest.update(self.images.fingerprint().encode())
         return digest.hexdigest()
@@ -144,7 +144,8 @@ class ImageSet:
 
         Args:
             batch_size: int >= 1; the last batch may be smaller, nothing is dropped.
-            shuffle: reshuffle at every epoch.
+            shuffle: reshuffle at every epoch; or a callable without arguments, asked
+                at the beginning of every epoch for its order, int64 (n,).
             seed: int; the same seed gives the same order of epochs.
             augment: None or a callable (images, labels) -> (images, labels) on
                 batches. Let it draw from Keras layers: once a global seed is set,
@@ -157,7 +158,9 @@ class ImageSet:
         import tensorflow as tf
 
         rows = tf.data.Dataset.range(len(self))
-        if shuffle:
+        if callable(shuffle):
+            rows = in_order(shuffle, len(self))
+        elif shuffle:
             rows = rows.shuffle(len(self), seed=seed, reshuffle_each_iteration=True)
         images, labels = reader(self.images), reader(self.labels)
         data = rows.batch(batch_size).map(
@@ -169,10 +172,6 @@ class ImageSet:
             # of the layers, so that two runs of the same seed differ.
             data = data.map(augment)
         return untuned(data.prefetch(tf.data.AUTOTUNE))
-
-
-def _sha256(array):
-    return hashlib.sha256(np.ascontiguousarray(array)).digest()
 
 
 def _nearest(old_px, new_px):
@@ -187,6 +186,7 @@ def _read_only(array):
 
 
 def _check_parts(images, labels, class_names, extras):
+    """Return the labels as int64 (n,), or say what does not fit."""
     shape = images.shape
     if len(shape) != 4 or shape[-1] != 3:
         raise ValueError(
@@ -198,15 +198,17 @@ def _check_parts(images, labels, class_names, extras):
             f"Got {images.dtype} images, expected uint8 in [0, 255]; "
             "convert with np.clip(x, 0, 255).astype('uint8')."
         )
-    for name, rows in {"labels": labels, **extras}.items():
-        if len(rows) != shape[0]:
+    for name, rows in extras.items():
+        if len(rows) != len(images):
             raise ValueError(
-                f"Got {len(rows)} rows of {name} for {shape[0]} images; "
+                f"Got {len(rows)} rows of {name} for {len(images)} images; "
                 "give one row an image."
             )
-    if len(labels) and not (0 <= labels.min() and labels.max() < len(class_names)):
+    labels = check_labels("", images, labels)
+    if labels.max(initial=-1) >= len(class_names):
         raise ValueError(
             f"Got labels from {labels.min()} to {labels.max()}, expected 0 to "
             f"{len(class_names) - 1} for {len(class_names)} classes; renumber them "
             "or name the missing classes."
         )
+    return labels

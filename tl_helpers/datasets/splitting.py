@@ -50,8 +50,7 @@ def few_per_class(labelled, labels_per_class, seed=0):
     """
     rng = np.random.default_rng(seed)
     picks = []
-    for label in np.unique(labelled.labels):
-        rows = rng.permutation(np.flatnonzero(labelled.labels == label))
+    for label, rows in shuffled_classes(labelled.labels, rng):
         if not 1 <= labels_per_class <= len(rows):
             raise ValueError(
                 f"Got labels_per_class={labels_per_class}, expected 1 to {len(rows)}, "
@@ -60,6 +59,21 @@ def few_per_class(labelled, labels_per_class, seed=0):
             )
         picks.append(rows[:labels_per_class])
     return labelled[np.sort(np.concatenate(picks))]
+
+
+def shuffled_classes(labels, rng):
+    """Go through the classes: every drawing by class begins here.
+
+    Args:
+        labels: int (n,).
+        rng: numpy.random.Generator.
+
+    Yields:
+        (label, rows): the classes that occur, in rising order, each with its row
+        numbers in random order.
+    """
+    for label in np.unique(labels):
+        yield label, rng.permutation(np.flatnonzero(labels == label))
 
 
 def _class_name(labelled, label):
@@ -91,8 +105,7 @@ def _split_stratified(labelled, counts, rng):
     """Deal every class out in proportion to the wanted counts."""
     total, num_rows = sum(counts), len(labelled)
     parts = [[] for _ in counts]
-    for label in np.unique(labelled.labels):
-        rows = rng.permutation(np.flatnonzero(labelled.labels == label))
+    for label, rows in shuffled_classes(labelled.labels, rng):
         if len(rows) < len(counts):
             raise ValueError(
                 f"Class {_class_name(labelled, label)!r} has {len(rows)} images, "

@@ -1,17 +1,15 @@
 """A folder with data and weights for a class without internet: fill it, check it."""
 
-import json
 import os
 import shutil
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tl_helpers.datasets import real
 from tl_helpers.datasets.catalogue import HELPERS, REAL
 from tl_helpers.datasets.files import is_hidden
 from tl_helpers.downloads import RECORD_NAME, file_hash
-from tl_helpers.storage import whole_or_nothing
+from tl_helpers.storage import read_json, whole_or_nothing, write_json
 
 MANIFEST_NAME = "manifest.json"
 DEFAULT_BACKBONES = ("MobileNetV2",)  # the full profile's
@@ -57,9 +55,9 @@ def verify(destination):
         int exit status: 0 where every file is as it was, else 1.
     """
     destination = Path(destination).expanduser().resolve()
-    try:
-        listed = json.loads((destination / MANIFEST_NAME).read_text())["files"]
-    except (OSError, ValueError, KeyError, TypeError):
+    manifest = read_json(destination / MANIFEST_NAME)
+    listed = manifest.get("files") if isinstance(manifest, dict) else None
+    if listed is None:
         print(
             f"Got no readable {MANIFEST_NAME} in {destination}, expected the one that "
             "'tl-helpers mirror' writes last; run it again to finish the folder."
@@ -87,9 +85,7 @@ def _with_needs(names):
 
 def _mirror_one(name, destination):
     if name not in {**REAL, **HELPERS}:
-        from tl_helpers.backbones import (
-            applications,  # slow to import, and only weights need it
-        )
+        from tl_helpers.backbones import applications  # slow, and only weights need it
 
         applications.fetch_weights(name, destination / "keras")
         return
@@ -133,18 +129,17 @@ def _list_files(folder):
 def _describe_files(folder, files, verb):
     """Return {file: {"size": bytes, "sha256": hex digits}}."""
     from tqdm import tqdm
+    from tqdm.contrib.concurrent import thread_map
 
     def describe(file):
         path = folder / file
         digits = file_hash(path).split(":")[1]
         return {"size": path.stat().st_size, "sha256": digits}
 
-    with ThreadPoolExecutor() as pool:
-        found = tqdm(pool.map(describe, files), desc=verb, total=len(files))
-        return dict(zip(files, found, strict=True))
+    found = thread_map(describe, files, desc=verb, tqdm_class=tqdm)
+    return dict(zip(files, found, strict=True))
 
 
 def _write_manifest(destination):
     files = _describe_files(destination, _list_files(destination), "hashing")
-    with whole_or_nothing(destination / MANIFEST_NAME) as half_made:
-        half_made.write_text(json.dumps({"format": 1, "files": files}, indent=0))
+    write_json(destination / MANIFEST_NAME, {"format": 1, "files": files})
