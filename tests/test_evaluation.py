@@ -36,12 +36,12 @@ def test_summarise_by_hand():
     half = 4.302653 * 0.1 / np.sqrt(3)  # t of 2 degrees of freedom
     assert spread.high - spread.mean == pytest.approx(half, rel=1e-5)
     assert str(spread) == "60.0 ± 10.0 %"
+    assert spread.num_seeds == 3
 
 
 def test_summarise_of_one_value_claims_nothing():
     spread = evaluation.summarise([0.5])
-    assert spread.low == -np.inf
-    assert spread.high == np.inf
+    assert spread == evaluation.Spread(0.5, 0.0, -np.inf, np.inf, 1)
 
 
 def test_summarise_refuses_nothing():
@@ -78,6 +78,12 @@ def test_compare_paired_refuses_what_is_no_number(broken):
             "+3.1 points (+1.2 to +5.0)",
             "better",
             "better by 3.1 points, 95% interval 1.2 to 5.0",
+        ),
+        (
+            (0.25, 0.2, 0.3),
+            "+25.0 points (+20.0 to +30.0)",
+            "better",
+            "better by 25.0 points, 95% interval 20.0 to 30.0",
         ),
         (
             (-0.031, -0.05, -0.012),
@@ -123,7 +129,10 @@ def test_score_table_prints_methods_and_settings():
         "a    60.0 ± 14.1 % 100.0 ± 0.0 %",
         "long   0.0 ± 0.0 %  25.0 ± 0.0 %",
     ]
-    assert str(evaluation.ScoreTable(2, {"one": [0.5, 0.5]})) == "one 50.0 ± 0.0 %"
+    flat = evaluation.ScoreTable(1, {"one": [0.5], "b": [1]})
+    assert str(flat).splitlines() == ["one 50.0 ± 0.0 %", "b   100.0 ± 0.0 %"]
+    alone = str(evaluation.ScoreTable(1, {"a": {5: [0.5]}}))
+    assert alone.splitlines() == ["              5", "a  50.0 ± 0.0 %"]
     assert str(evaluation.ScoreTable(2)) == ""
 
 
@@ -147,7 +156,7 @@ def test_score_table_compares_at_one_setting_or_all():
 @pytest.mark.parametrize("row", [[0.5], {"x": [0.5, 0.5], "y": [0.5, 0.5, 0.5]}])
 def test_score_table_refuses_other_seeds(row):
     table = evaluation.ScoreTable(2)
-    with pytest.raises(ValueError, match="expected 2, one for each seed"):
+    with pytest.raises(ValueError, match="of 'method', expected 2, one for each seed"):
         table["method"] = row
     assert not table
 
@@ -181,6 +190,11 @@ def test_confusion_counts_every_answer_once(pairs):
     assert right == pytest.approx(evaluation.accuracy(predictions, labels))
 
 
+def test_confusion_keeps_a_place_for_classes_that_do_not_occur():
+    counts = evaluation.confusion([0, 2], [2, 2], 4)
+    assert counts.tolist() == [[0] * 4, [0] * 4, [1, 0, 1, 0], [0] * 4]
+
+
 @pytest.mark.parametrize("wrong", [-1, 3])
 def test_confusion_refuses_classes_out_of_range(wrong):
     with pytest.raises(ValueError, match="expected 0 to 2"):
@@ -190,6 +204,13 @@ def test_confusion_refuses_classes_out_of_range(wrong):
 def test_confusion_refuses_unequal_lengths():
     with pytest.raises(ValueError, match="expected the same"):
         evaluation.confusion([0, 1], [0], 3)
+
+
+def test_bootstrap_interval_takes_two_values_and_so_many_resamples():
+    assert evaluation.bootstrap_interval([1.0, 2.0]) == (1, 2)
+    values = np.arange(50.0)
+    few = evaluation.bootstrap_interval(values, num_resamples=99)
+    assert few != evaluation.bootstrap_interval(values)
 
 
 def test_bootstrap_interval_is_the_percentiles_of_resampled_means():
@@ -303,6 +324,14 @@ def test_calibration_curve_keeps_the_surest_answers():
     curve = evaluation.calibration_curve(np.eye(3), [0, 1, 1])
     assert curve.share[-1] == 1
     assert curve.accuracy[-1] == pytest.approx(2 / 3)
+
+
+def test_calibration_curve_has_fifteen_bins_empty_ones_too():
+    unsure = np.full((2, 20), 0.05)  # in the first bin, up to 1 / 15
+    share = evaluation.calibration_curve(unsure, [0, 1]).share
+    assert share.tolist() == [1] + 14 * [0]
+    above = np.array([[1.0005, 0], [0, 1]])  # rounding of a softmax
+    assert evaluation.calibration_curve(above, [0, 1]).share.tolist() == 14 * [0] + [1]
 
 
 @given(st.integers(11, 20), st.integers(1, 30))
