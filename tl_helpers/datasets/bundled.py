@@ -15,21 +15,10 @@ DIGIT_PX = 32
 DIGIT_NAMES = tuple("0123456789")
 PRINTED_PER_CLASS = 200
 FONTS = (
-    "DejaVuSans",
-    "DejaVuSans-Bold",
-    "DejaVuSans-Oblique",
-    "DejaVuSansMono",
-    "DejaVuSerif",
-    "DejaVuSerif-Bold",
-    "DejaVuSerif-Italic",
-    "STIXGeneral",
-    "STIXGeneralBol",
-    "STIXGeneralItalic",
-    "cmb10",
-    "cmr10",
-    "cmss10",
-    "cmtt10",
-)
+    "DejaVuSans DejaVuSans-Bold DejaVuSans-Oblique DejaVuSansMono DejaVuSerif "
+    "DejaVuSerif-Bold DejaVuSerif-Italic STIXGeneral STIXGeneralBol STIXGeneralItalic "
+    "cmb10 cmr10 cmss10 cmtt10"
+).split()
 PHOTOGRAPHS = (
     "china.jpg and flower.jpg of scikit-learn, Creative Commons Attribution 2.0, "
     "by danielbuechele and vultilion on Flickr"

@@ -15,7 +15,7 @@ class Archive:
 
     Attributes:
         url: its address.
-        checksum: "sha256:..." or "md5:...", or None where none is published.
+        checksum: sha256, or "md5:...", or None where none is published.
         published_in: whose sources list the checksum.
     """
 
@@ -68,7 +68,6 @@ REAL = {
         archives=(
             Archive(
                 "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz",
-                "sha256:"
                 "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1",
                 "keras/src/datasets/mnist.py",
             ),
@@ -103,13 +102,11 @@ REAL = {
         archives=(
             Archive(
                 "http://ufldl.stanford.edu/housenumbers/train_32x32.mat",
-                "sha256:"
                 "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8",
                 "tensorflow_datasets url_checksums/svhn_cropped.txt",
             ),
             Archive(
                 "http://ufldl.stanford.edu/housenumbers/test_32x32.mat",
-                "sha256:"
                 "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b",
                 "tensorflow_datasets url_checksums/svhn_cropped.txt",
             ),
@@ -129,7 +126,6 @@ REAL = {
         archives=(
             Archive(
                 "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
-                "sha256:"
                 "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
                 "tensorflow_datasets url_checksums/cifar10.txt",
             ),
@@ -180,7 +176,6 @@ REAL = {
             Archive(
                 "https://storage.googleapis.com/download.tensorflow.org/"
                 "example_images/flower_photos.tgz",
-                "sha256:"
                 "4c54ace7911aaffe13a365c34f650e71dd5bf1be0a58b464e5a7183e3e595d9c",
                 "tensorflow_datasets url_checksums/tf_flowers.txt",
             ),
@@ -218,13 +213,11 @@ REAL = {
         archives=(
             Archive(
                 "http://vision.stanford.edu/aditya86/ImageNetDogs/images.tar",
-                "sha256:"
                 "a443fc2f9a851aa1a7b8e4fa4af94b8459fce2c9f5a2f4dd4669cf9673a4ec58",
                 "tensorflow_datasets url_checksums/stanford_dogs.txt",
             ),
             Archive(
                 "http://vision.stanford.edu/aditya86/ImageNetDogs/lists.tar",
-                "sha256:"
                 "34b47cacd9a98b5d150e084f24d29391c084c55272295ec65c85651bc35f4d6c",
                 "tensorflow_datasets url_checksums/stanford_dogs.txt",
             ),
@@ -243,13 +236,11 @@ REAL = {
         archives=(
             Archive(
                 "https://www.robots.ox.ac.uk/~vgg/data/pets/data/images.tar.gz",
-                "sha256:"
                 "67195c5e1c01f1ab5f9b6a5d22b8c27a580d896ece458917e61d459337fa318d",
                 "tensorflow_datasets url_checksums/oxford_iiit_pet.txt",
             ),
             Archive(
                 "https://www.robots.ox.ac.uk/~vgg/data/pets/data/annotations.tar.gz",
-                "sha256:"
                 "52425fb6de5c424942b7626b428656fcbd798db970a937df61750c0f1d358e91",
                 "tensorflow_datasets url_checksums/oxford_iiit_pet.txt",
             ),

@@ -9,10 +9,10 @@ from tqdm import tqdm
 
 from tl_helpers.adaptation.pairs import checked, values_of
 from tl_helpers.datasets.image_set import ImageSet
+from tl_helpers.datasets.splitting import shuffled_classes
 from tl_helpers.features import Features
 from tl_helpers.inputs import check_labels, check_target_labels, draw_rows
 from tl_helpers.selection.choice import Selection
-from tl_helpers.selection.record import Record
 from tl_helpers.selection.reverse import (
     accuracy_of,
     features_of,
@@ -26,6 +26,7 @@ from tl_helpers.selection.validators import (
     source_validation,
     target_entropy,
 )
+from tl_helpers.storage import Kept, hash_arrays
 
 MAX_ROWS = 3000  # that validators see of each set: soft_neighbourhood_density is n^2
 SHOW_BAR_AFTER_S = 30
@@ -87,18 +88,18 @@ def select(
     target = values_of(_in_memory(target))
     _check_counts(source, target)
     _check_test(source, target, test)
-    record = Record(folder, _arrays(source, target, test, seed))
+    kept = Kept(folder, _identity(source, target, test, seed))
     domains = _hold_out(source, target, seed)
     results, models = {}, {}
     for setting in tqdm(settings, "settings", leave=False, delay=SHOW_BAR_AFTER_S):
-        result = record.read(setting, validators)
-        if result is None:
+        result = kept.get(setting)
+        if result is None or not result["scores"].keys() >= set(validators):
             train_one = partial(train, setting)
             model = train_one(domains.source, target)
             scores = _scores(validators, train_one, model, domains, seed)
             accuracy = None if test is None else accuracy_of(model, test)
             result = {"scores": scores, "accuracy": accuracy}
-            record.write(setting, result)
+            kept.put(setting, result)
             models[setting] = model
         results[setting] = result
     return _selection(results, validators, models)
@@ -119,17 +120,19 @@ def _in_memory(rows):
     return rows
 
 
-def _arrays(source, target, test, seed):
-    """Return all that the results of a sweep depend on."""
-    test = (np.empty(0), np.empty(0, int)) if test is None else test
-    return *source, target, *test, np.array(seed)
+def _identity(source, target, test, seed):
+    """Return all that the results of a sweep depend on, but for the training."""
+    return {
+        "source": hash_arrays(*source),
+        "target": hash_arrays(target),
+        "test": None if test is None else hash_arrays(*test),
+        "seed": seed,
+    }
 
 
 def _hold_out(source, target, seed):
-    rng = np.random.default_rng(seed)
     is_held_out = np.zeros(len(source), bool)
-    for label in np.unique(source.labels):
-        rows = rng.permutation(np.flatnonzero(source.labels == label))
+    for _, rows in shuffled_classes(source.labels, np.random.default_rng(seed)):
         is_held_out[rows[: max(1, round(VALIDATION_SHARE * len(rows)))]] = True
     return _Domains(source[~is_held_out], source[is_held_out], target)
 
