@@ -276,7 +276,7 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 two = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(cpu, two)
 sys.path[:0] = {path}
-from tests.test_adaptation_models import BUILD, ROWS, compiled, domains
+from test_adaptation_models import BUILD, ROWS, compiled, domains
 from tl_helpers.adaptation import Ramp
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 source, labels, target = domains()

@@ -307,6 +307,20 @@ def in_files(tmp_path):
     return ImageSet(files, np.arange(10) % 2, ("a", "b"), PROVENANCE)
 
 
+def test_batches_take_the_order_of_every_epoch_from_a_callable(hundred):
+    orders = [np.arange(100)[::-1], np.roll(np.arange(100), 7)]
+    asked = []
+
+    def next_order():
+        asked.append(len(asked))
+        return orders[asked[-1]]
+
+    batches = hundred.batches(32, shuffle=next_order)
+    assert len(batches) == 4 and asked == []
+    assert [batched_rows(batches) for _ in orders] == [x.tolist() for x in orders]
+    assert asked == [0, 1]
+
+
 def test_files_behave_like_an_array(in_files):
     part = in_files[[3, 1]]
     assert rows_of(part).tolist() == [3, 1] and part.labels.tolist() == [1, 1]

@@ -224,10 +224,11 @@ def test_leep_of_an_ignorant_source_is_the_entropy_of_the_labels():
 @pytest.mark.parametrize(
     "values, labels, match",
     [
-        (np.ones((3, 2)), [0, 1], r"shape \(3, 2\) for 2 labels"),
-        (np.ones(3), [0, 1, 1], r"shape \(3,\) for 3 labels"),
+        (np.ones((3, 2)), [0, 1], r"labels of shape \(2,\) for 3 rows"),
+        (np.ones(3), [0, 1, 1], r"features of shape \(3,\), expected \(n, d\)"),
+        (np.ones((3, 0)), [0, 1, 1], r"features of shape \(3, 0\), expected \(n, d\)"),
         (np.ones((3, 2)), [0, 0, 0], "1 class in 3 rows, expected at least two"),
-        (np.ones((3, 2)), [0.0, 1.0, 1.0], "float64 labels .* expected integers"),
+        (np.ones((3, 2)), [0.5, 1.0, 1.0], "labels of type float64, such as 0.5"),
         (np.full((3, 2), np.nan), [0, 1, 1], "not finite"),
     ],
 )
@@ -242,7 +243,7 @@ def test_leep_refuses_logits():
 
 
 def test_nce_refuses_probabilities():
-    with pytest.raises(ValueError, match=r"shape \(4, 3\), expected integers"):
+    with pytest.raises(ValueError, match=r"source labels of shape \(4, 3\) for 4 rows"):
         nce(probabilities(4, 3), np.array([0, 1, 0, 1]))
 
 

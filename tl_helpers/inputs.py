@@ -35,7 +35,7 @@ def check_features(name, values):
     Raises:
         ValueError: another shape, fewer than 2 rows, or values that are not finite.
     """
-    if np.ndim(values) != 2:
+    if np.ndim(values) != 2 or np.shape(values)[1] == 0:
         raise ValueError(
             f"Got {name} of shape {np.shape(values)}, expected (n, d); average maps "
             "over height and width first."

@@ -13,6 +13,8 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.svm import LinearSVC
 from threadpoolctl import ThreadpoolController
 
+from tl_helpers.inputs import check_features, check_labels
+
 MAX_FOLDS = 4
 THREAD_POOLS = ThreadpoolController()  # to look for them takes longer than a small fit
 
@@ -101,17 +103,15 @@ def check_training_set(values, labels):
         labels: int (n,).
 
     Raises:
-        ValueError: fewer than two classes, or values that are not finite.
+        ValueError: fewer than two classes, values that are not finite, or labels that
+            are not one class number for each row.
     """
+    check_features("features", values)
+    labels = check_labels("", values, labels)
     if len(np.unique(labels)) < 2:
         raise ValueError(
             f"Got {len(np.unique(labels))} class in {len(labels)} rows, expected at "
             "least two; draw the labels from every class."
-        )
-    if not np.isfinite(values).all():
-        raise ValueError(
-            "Got features that are not finite, expected real numbers; look for "
-            "images outside [0, 255] or a network with broken weights."
         )
 
 

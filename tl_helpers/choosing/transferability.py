@@ -5,7 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.covariance import ledoit_wolf_shrinkage
 
+from tl_helpers.datasets.splitting import shuffled_classes
 from tl_helpers.features import Features
+from tl_helpers.inputs import check_labels
 from tl_helpers.probes import THREAD_POOLS, check_training_set
 
 MAX_STEPS, TOLERANCE = 11, 1e-3  # of the iteration, as published with LogME
@@ -185,6 +187,7 @@ def nce(source_labels, labels):
 
     Source: Tran et al. 2019 (arXiv:1908.08142).
     """
+    source_labels = check_labels("source", labels, source_labels)
     return leep(_one_hot(source_labels), labels)
 
 
@@ -320,31 +323,20 @@ def _class_shares(values, classes):
 def _four_fifths_of_every_class(labels, rng):
     """Draw rows without replacement, at least one of each class."""
     picks = []
-    for label in np.unique(labels):
-        rows = rng.permutation(np.flatnonzero(labels == label))
+    for _, rows in shuffled_classes(labels, rng):
         picks.append(rows[: max(1, len(rows) * 4 // 5)])
     return np.sort(np.concatenate(picks))
 
 
 def _one_hot(labels):
     """Return (n, classes that occur), 1.0 in the row's class."""
-    labels = np.asarray(labels)
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(
-            f"Got {labels.dtype} labels of shape {labels.shape}, expected integers "
-            "(n,); take argmax over the classes first."
-        )
     names, positions = np.unique(labels, return_inverse=True)
     return np.eye(len(names))[positions]
 
 
 def _check_features(values, labels):
     """Return floating-point values (n, d) and one-hot classes (n, classes)."""
-    values, classes = np.asarray(values), _one_hot(labels)
-    if values.ndim != 2 or values.shape[1] == 0 or len(values) != len(classes):
-        raise ValueError(
-            f"Got values of shape {values.shape} for {len(classes)} labels, expected "
-            "one row for each label and at least one column."
-        )
+    values = np.asarray(values)
     check_training_set(values, labels)
-    return values if values.dtype.kind == "f" else values.astype(float), classes
+    values = values if values.dtype.kind == "f" else values.astype(float)
+    return values, _one_hot(labels)

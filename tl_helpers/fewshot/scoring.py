@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tl_helpers.evaluation import summarise
+from tl_helpers.inputs import check_features
 from tl_helpers.probes import one_thread
 
 MAX_VALUES = 2**24  # features that `evaluate_episodes` holds at a time
@@ -52,11 +53,7 @@ def evaluate_episodes(values, drawn, classifier):
         ValueError: values that are not finite rows.
     """
     values = np.asarray(values)
-    if values.ndim != 2 or not np.isfinite(values).all():
-        raise ValueError(
-            f"Got values of shape {values.shape}, expected finite features (n, d); "
-            "extract features first."
-        )
+    check_features("features", values)
     shape = drawn.query.shape[1:]
     truth = np.broadcast_to(np.arange(shape[0])[:, None], shape)
     per_episode = (drawn.support[0].size + drawn.query[0].size) * values.shape[1]
