@@ -1,6 +1,8 @@
 """The staged recipe: what moves, when it stops, and how it goes on after a kill."""
 
-import json
+import signal
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -28,9 +30,9 @@ def model():
 
 
 def run(model, stages=HEAD_ONLY, **settings):
-    images, judge = tiny_images(24, seed=0), tiny_images(8, seed=1)
+    images, validation = tiny_images(24, seed=0), tiny_images(8, seed=1)
     settings = {"batch_size": 8, "verbose": 0, **settings}
-    return fine_tune(model, images, judge, stages, **settings)
+    return fine_tune(model, images, validation, stages, **settings)
 
 
 def test_stages_of_names_head_last_block_and_everything(model):
@@ -48,8 +50,10 @@ def test_fine_tune_moves_only_what_the_stage_names(model):
 
 
 def test_fine_tune_learns(model):
-    history = run(model, (Stage("block1", 20, 0.03),))[0]
-    assert min(history["val_loss"]) < 0.75 * history["val_loss"][0]
+    train, validation = tiny_images(96, seed=0), tiny_images(24, seed=1)
+    stages = (Stage("block1", 12, 0.01),)
+    history = fine_tune(model, train, validation, stages, batch_size=8, verbose=0)[0]
+    assert min(history["val_loss"]) < 0.5 * history["val_loss"][0]
     assert history["val_accuracy"][np.argmin(history["val_loss"])] > 0.9
 
 
@@ -70,8 +74,8 @@ def test_fine_tune_stops_early_and_keeps_the_best_weights(model):
     history = run(model, (Stage("block1", 30, 3.0),), optimizer=keras.optimizers.SGD)[0]
     best = int(np.argmin(history["val_loss"]))
     assert len(history["val_loss"]) == best + 1 + recipe.PATIENCE < 30
-    judged = model.evaluate(tiny_images(8, seed=1).batches(8), verbose=0)[0]
-    assert judged == pytest.approx(min(history["val_loss"]), rel=1e-5)
+    evaluated = model.evaluate(tiny_images(8, seed=1).batches(8), verbose=0)[0]
+    assert evaluated == pytest.approx(min(history["val_loss"]), rel=1e-5)
 
 
 def test_fine_tune_says_where_the_loss_became_nan(model):
@@ -99,100 +103,178 @@ def test_fine_tune_takes_mixed_labels(model):
     history = run(model, (Stage("block1", 2, 0.03),), augment=mixup)[0]
     best = int(np.argmin(history["val_loss"]))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    judge = tiny_images(8, seed=1)
-    by_hand = float(loss(judge.labels, model.predict(judge.pixels(), verbose=0)))
+    held_out = tiny_images(8, seed=1)
+    by_hand = float(loss(held_out.labels, model.predict(held_out.pixels(), verbose=0)))
     assert history["val_loss"][best] == pytest.approx(by_hand, rel=1e-4)
 
 
 class _Kill(keras.callbacks.Callback):
-    """Stands for a kill: raises when a given epoch begins."""
+    """Stands for a kill: raises behind a given step of a given epoch."""
 
-    def __init__(self, epoch):
+    def __init__(self, epoch, step):
         super().__init__()
-        self.epoch = epoch
+        self.moment = (epoch, step)
 
     def on_epoch_begin(self, epoch, logs=None):
-        if epoch == self.epoch:
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == self.moment:
             raise KeyboardInterrupt
 
 
-def killed(model, monkeypatch, folder, stages, epoch, **others):
-    """Run until the given epoch of the last stage, then die there."""
-    fit = keras.Model.fit
+def killed(monkeypatch, folder, stages, stage, epoch, step=0, **others):
+    """Run until a step of the stage of that number, counted from 1, then die there."""
+    fit, calls = keras.Model.fit, []
 
     def fit_and_die(self, *arguments, callbacks, **settings):
-        if settings["epochs"] == stages[-1].epochs:
-            callbacks = [*callbacks, _Kill(epoch)]
-        return fit(self, *arguments, callbacks=callbacks, **settings)
+        calls.append(self)
+        kill = [_Kill(epoch, step)] if len(calls) == stage else []
+        return fit(self, *arguments, callbacks=[*callbacks, *kill], **settings)
 
     with monkeypatch.context() as patch:
         patch.setattr(keras.Model, "fit", fit_and_die)
         with pytest.raises(KeyboardInterrupt):
-            run(model, stages, folder=folder, **others)
+            run(lively(), stages, folder=folder, **others)
 
 
-TWO_STAGES = (Stage("head", 2, 0.01), Stage("block1", 4, 0.01))
+def lively():
+    """A model with random numbers of its own, in its weights and in its dropout."""
+    keras.utils.set_random_seed(3)
+    return classifier(tiny_backbone(), 2, dropout=0.3)
 
 
-def test_fine_tune_goes_on_after_a_kill(model, monkeypatch, tmp_path):
-    killed(model, monkeypatch, tmp_path, TWO_STAGES, epoch=3)
-    again = classifier(tiny_backbone(), 2)
-    epochs = []
-    spy = keras.callbacks.LambdaCallback(
-        on_epoch_begin=lambda e, logs: epochs.append(e)
-    )
-    fit = keras.Model.fit
-    monkeypatch.setattr(
-        keras.Model,
-        "fit",
-        lambda self, *a, callbacks, **s: fit(
-            self, *a, callbacks=[*callbacks, spy], **s
-        ),
-    )
-    histories = run(again, TWO_STAGES, folder=tmp_path)
-    assert epochs == [3]  # neither the first stage nor the first three epochs
-    assert [len(history["loss"]) for history in histories] == [2, 4]
+STAGES = (Stage("head", 2, 0.01), Stage("block2", 4, 0.01), Stage("block1", 2, 0.01))
 
 
-def test_early_stopping_remembers_the_best_epoch_over_a_kill(
-    model, monkeypatch, tmp_path
-):
-    """Learning by SGD at rate 3 only gets worse: the best weights are from before."""
-    stages = (Stage("block1", 30, 3.0),)
-    sgd = {"optimizer": keras.optimizers.SGD}
-    whole = run(model, stages, **sgd)[0]["val_loss"]
-    kill_at = int(np.argmin(whole)) + 2
-    keras.utils.set_random_seed(0)
-    first = classifier(tiny_backbone(), 2)
-    killed(first, monkeypatch, tmp_path, stages, kill_at, **sgd)
-    again = classifier(tiny_backbone(), 2)
-    resumed = run(again, stages, folder=tmp_path, **sgd)[0]["val_loss"]
-    assert resumed[:kill_at] == pytest.approx(whole[:kill_at], rel=1e-5)
-    judged = again.evaluate(tiny_images(8, seed=1).batches(8), verbose=0)[0]
-    assert judged == pytest.approx(min(resumed), rel=1e-5)
+def assert_same_training(one, other):
+    """Compare (histories, weights) to the last bit."""
+    assert one[0] == other[0]
+    for left, right in zip(one[1], other[1], strict=True):
+        np.testing.assert_array_equal(left, right)
 
 
-@pytest.mark.parametrize("name", ["training_metadata.json", "latest.weights.h5"])
-def test_fine_tune_drops_a_truncated_backup(model, monkeypatch, tmp_path, name):
-    """Trap 29: Keras raises at the restart on half a file."""
-    killed(model, monkeypatch, tmp_path, TWO_STAGES, epoch=2)
-    path = tmp_path / "2_block1" / "backup" / name
+def flips():
+    return augmentation.policy("flip_crop", 2, seed=1)
+
+
+def whole(stages=STAGES, **settings):
+    """Train with dropout and random flips; return (histories, weights)."""
+    model = lively()
+    histories = run(model, stages, augment=flips(), **settings)
+    return histories, model.get_weights()
+
+
+@pytest.fixture(scope="module")
+def without():
+    """The training that nothing disturbed, and nothing kept."""
+    return whole()
+
+
+MOMENTS = [(2, 2, 1), (3, 1, 0)]  # stage, epoch, step
+RARE = [pytest.param(x, marks=pytest.mark.slow) for x in [(1, 0, 0), (2, 0, 0)]]
+
+
+@pytest.mark.parametrize("moment", [*MOMENTS, *RARE])
+def test_fine_tune_after_a_kill_ends_as_without(monkeypatch, tmp_path, moment, without):
+    killed(monkeypatch, tmp_path, STAGES, *moment, augment=flips())
+    fit, begun = keras.Model.fit, []
+
+    def spy(self, *arguments, **settings):
+        begun.append(settings["initial_epoch"])
+        return fit(self, *arguments, **settings)
+
+    monkeypatch.setattr(keras.Model, "fit", spy)
+    assert_same_training(whole(folder=tmp_path), without)
+    assert begun == [moment[1], *[0] * (len(STAGES) - moment[0])]  # nothing twice
+
+
+STEEP = (Stage("block1", 30, 3.0),)  # by SGD it only gets worse
+SGD = {"optimizer": keras.optimizers.SGD}
+
+
+@pytest.fixture(scope="module")
+def steep():
+    """A training whose best weights are long past when it stops."""
+    histories, weights = whole(STEEP, **SGD)
+    assert len(histories[0]["loss"]) < 30
+    return histories, weights
+
+
+def test_early_stopping_remembers_the_best_epoch(monkeypatch, tmp_path, steep):
+    kill_at = int(np.argmin(steep[0][0]["val_loss"])) + 2
+    killed(monkeypatch, tmp_path, STEEP, 1, kill_at, augment=flips(), **SGD)
+    assert_same_training(whole(STEEP, folder=tmp_path, **SGD), steep)
+
+
+def test_fine_tune_that_had_stopped_does_not_go_on(monkeypatch, tmp_path, steep):
+    """A kill may fall between the epoch that stops a stage and the stage's end."""
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(keras.callbacks.EarlyStopping, "on_train_end", die)
+        whole(STEEP, folder=tmp_path, **SGD)
+    assert_same_training(whole(STEEP, folder=tmp_path, **SGD), steep)
+
+
+def test_fine_tune_begins_a_damaged_stage_anew(monkeypatch, tmp_path, without):
+    killed(monkeypatch, tmp_path, STAGES, 2, epoch=2, augment=flips())
+    (path,) = tmp_path.glob("2_block2-*")
     path.write_bytes(path.read_bytes()[:-10])
-    again = classifier(tiny_backbone(), 2)
-    histories = run(again, TWO_STAGES, folder=tmp_path)
-    assert [len(history["loss"]) for history in histories] == [2, 4]
+    assert_same_training(whole(folder=tmp_path), without)
 
 
-def test_fine_tune_run_again_returns_the_finished_result(model, tmp_path):
-    histories = run(model, folder=tmp_path)
-    again = classifier(tiny_backbone(), 2)
-    assert run(again, folder=tmp_path) == histories
-    for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
+def test_fine_tune_run_again_returns_the_finished_result(monkeypatch, tmp_path):
+    first = whole(folder=tmp_path)
+    monkeypatch.setattr(keras.Model, "fit", None)
+    assert_same_training(whole(folder=tmp_path), first)
 
 
 def test_fine_tune_refuses_the_folder_of_another_training(model, tmp_path):
     run(model, folder=tmp_path)
-    with pytest.raises(ValueError, match="holds a training with another stages"):
+    with pytest.raises(ValueError, match="holds work with another stages"):
         run(model, (Stage("head", 3, 0.01),), folder=tmp_path)
-    assert json.loads((tmp_path / "training.json").read_text())["seed"] == 0
+
+
+REAL_KILL = """
+import os, signal, sys
+sys.path[:0] = {path}
+import keras, numpy as np
+from tl_helpers import profiles
+profiles.start()
+from test_recipe import STAGES, _Kill, whole
+folder, result, moment = sys.argv[1:]
+die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+if moment == "within an epoch":
+    _Kill.on_train_batch_end = lambda self, batch, logs=None: batch == 1 and die()
+    fit = keras.Model.fit
+    keras.Model.fit = lambda self, *a, callbacks, **settings: fit(
+        self, *a, callbacks=[*callbacks, _Kill(0, 1)], **settings)
+if moment == "within a file":
+    os.replace = die
+histories, weights = whole(folder=folder)
+np.savez(result, *weights)
+"""
+
+
+@pytest.mark.slow
+def test_fine_tune_survives_two_real_kills(tmp_path):
+    """Within the first epoch, then while the first file is written."""
+
+    def start(moment, folder="kept", result="result.npz"):
+        code = REAL_KILL.format(path=repr(sys.path))
+        paths = [str(tmp_path / name) for name in (folder, result)]
+        return subprocess.run([sys.executable, "-c", code, *paths, moment]).returncode
+
+    assert start("within an epoch") == start("within a file") == -signal.SIGKILL
+    assert not (tmp_path / "result.npz").exists()
+    assert start("never") == start("never", "other", "whole.npz") == 0
+    with (
+        np.load(tmp_path / "result.npz") as one,
+        np.load(tmp_path / "whole.npz") as two,
+    ):
+        assert one.files == two.files
+        for name in one.files:
+            np.testing.assert_array_equal(one[name], two[name])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from tl_helpers.saving import load_model, save_model
+from tl_helpers.saving import load_model, read_variables, save_model, set_variables
 
 
 @pytest.fixture
@@ -50,3 +50,27 @@ def test_save_model_keeps_the_old_file_when_killed(tiny_model, tmp_path, monkeyp
         save_model(tiny_model, path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["m.keras"]
+
+
+def test_variables_come_back_with_optimizer_and_random_state(tmp_path):
+    def train(model, times):
+        for _ in range(times):
+            model.train_on_batch(np.ones((4, 3)), np.zeros((4, 2)))
+
+    def build():
+        model = keras.Sequential(
+            [keras.Input((3,)), layers.Dropout(0.5), layers.Dense(2)]
+        )
+        model.compile("adam", "mse")
+        model.optimizer.build(model.trainable_variables)
+        return model, [*model.variables, *model.optimizer.variables]
+
+    first, variables = build()
+    train(first, 2)
+    half_way = read_variables(variables)
+    train(first, 2)
+    second, others = build()
+    set_variables(others, half_way)
+    train(second, 2)
+    for one, other in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)

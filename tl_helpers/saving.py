@@ -1,7 +1,8 @@
-"""The one place where model files are written and read: `.keras`, safe mode on."""
+"""Model files, written and read in one place: `.keras`, safe mode on; and states."""
 
-import os
 from pathlib import Path
+
+from tl_helpers.storage import whole_or_nothing
 
 
 def save_model(model, path):
@@ -18,12 +19,8 @@ def save_model(model, path):
         ValueError: another ending.
     """
     path = _keras_path(path)
-    partial = path.with_name(f"{path.stem}.partial-{os.getpid()}.keras")
-    try:
-        model.save(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_or_nothing(path) as part:
+        model.save(part)
     return path
 
 
@@ -49,6 +46,31 @@ def load_model(path):
             f"Got {path}, which does not exist; expected a model written by save_model."
         )
     return keras.saving.load_model(path, safe_mode=True)
+
+
+def read_variables(variables):
+    """Copy what a training in progress depends on.
+
+    Args:
+        variables: of models, optimizers or random generators, as `model.variables`.
+
+    Returns:
+        list of arrays, for `set_variables` in another process.
+    """
+    import keras
+
+    return [keras.ops.convert_to_numpy(variable) for variable in variables]
+
+
+def set_variables(variables, values):
+    """Set variables to what `read_variables` gave for as many of the same shapes.
+
+    Args:
+        variables: as for `read_variables`, changed in place.
+        values: list of arrays.
+    """
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 def _keras_path(path):

@@ -1,21 +1,19 @@
 """`fine_tune`: head, last block, everything; stops, resumes and says what is wrong."""
 
-import json
 import math
-import shutil
-from pathlib import Path
 from typing import NamedTuple
 
-import h5py
 import keras
 import numpy as np
 
-from tl_helpers import augmentation, saving
+from tl_helpers import augmentation
 from tl_helpers.finetuning.classifier import HEAD, thaw
-from tl_helpers.storage import whole_or_nothing
+from tl_helpers.saving import read_variables, set_variables
+from tl_helpers.storage import Kept
 from tl_helpers.training import warmup_cosine
 
 PATIENCE = 3  # epochs without a better validation loss
+MEMORY = ("wait", "best", "best_epoch")  # of early stopping
 
 
 class Stage(NamedTuple):
@@ -79,8 +77,8 @@ def fine_tune(
             Keras optimizer, as `lambda rate: BlockRates(Adam(rate), rates)`.
         batch_size: int >= 1.
         augment: as in `ImageSet.batches`, for example an `augmentation.policy`.
-        folder: where to keep checkpoints, so that the same call goes on after a kill;
-            None keeps nothing.
+        folder: where to keep every epoch, so that the same call goes on after a kill
+            and ends as if there had been none; None keeps nothing.
         seed: int, the order of the images.
         verbose: as in `keras.Model.fit`.
 
@@ -93,29 +91,23 @@ def fine_tune(
         ValueError: the folder holds another training.
     """
     stages = stages or stages_of(model)
-    folder = Path(folder) if folder is not None else None
-    if folder is not None:
-        own = _describe(model, train, validation, stages, optimizer)
-        _claim(folder, {**own, "batch_size": batch_size, "seed": seed})
-    batches = train.batches(batch_size, shuffle=True, seed=seed, augment=augment)
+    knobs = {"batch_size": batch_size, "seed": seed}
+    identity = _describe(model, train, validation, stages, optimizer) | knobs
+    kept = Kept(folder, identity)
+    orders = _Orders(len(train), seed)
+    batches = train.batches(batch_size, shuffle=orders, augment=augment)
     is_mixed = len(batches.element_spec[1].shape) == 2
     rows = augmentation.policy("one_hot", validation) if is_mixed else None
-    judge = validation.batches(batch_size, augment=rows)
+    held_out = validation.batches(batch_size, augment=rows)
     num_steps = math.ceil(len(train) / batch_size)
     histories = []
-    for i, stage in enumerate(stages):
-        place = None if folder is None else folder / f"{i + 1}_{stage.from_block}"
+    for number, stage in enumerate(stages, start=1):
         thaw(model, stage.from_block)
-        _compile(
-            model,
-            optimizer(warmup_cosine(stage.learning_rate, stage.epochs * num_steps)),
-            is_mixed,
-        )
-        history = _finished(model, place)
-        if history is None:
-            history = _fit(model, batches, judge, stage, place, verbose)
-            _finish(model, place, history)
-        histories.append(history)
+        rates = warmup_cosine(stage.learning_rate, stage.epochs * num_steps)
+        _compile(model, optimizer(rates), is_mixed)
+        progress = _Progress(kept, (number, stage.from_block), orders, augment)
+        _fit(model, batches, held_out, stage, progress, verbose)
+        histories.append(progress.history)
     return histories
 
 
@@ -126,62 +118,113 @@ def _compile(model, optimizer, is_mixed):
     model.compile(optimizer, loss, metrics=["accuracy"])
 
 
-def _fit(model, batches, judge, stage, place, verbose):
-    stopping = _EarlyStopping(place)
-    callbacks = [stopping, _StopOnNaN(stage)]
-    if place is not None:
-        _drop_broken_backup(place)
-        callbacks.append(keras.callbacks.BackupAndRestore(place / "backup"))
+def _fit(model, batches, validation, stage, progress, verbose):
+    """Carry out a stage, or what a kill left of it."""
+    if progress.is_finished:
+        progress.restore(model)
+        return
     start = model.get_weights()
     try:
         model.fit(
             batches,
-            validation_data=judge,
-            epochs=stage.epochs,
-            callbacks=callbacks,
+            validation_data=validation,
+            initial_epoch=progress.num_epochs,
+            epochs=progress.num_epochs if progress.has_stopped else stage.epochs,
+            callbacks=[progress, _StopOnNaN(stage)],
             verbose=verbose,
         )
     except FloatingPointError:
         model.set_weights(start)
         raise
-    return stopping.history
+    progress.finish(model)
 
 
-class _EarlyStopping(keras.callbacks.EarlyStopping):
-    """Keras's early stopping, which remembers its best epoch over a kill.
+class _Orders:
+    """Random orders of the images, which follow from seed, stage and epoch alone."""
 
-    `BackupAndRestore` restores the weights and the epoch's number, and neither the
-    history nor what other callbacks know.
+    def __init__(self, num_images, seed):
+        self.num_images, self.seed = num_images, seed
+        self.turn = (0, 0)  # stage and epoch
+
+    def __call__(self):
+        """Return the order of this turn, int64 (num_images,)."""
+        return np.random.default_rng((self.seed, *self.turn)).permutation(
+            self.num_images
+        )
+
+
+class _Progress(keras.callbacks.EarlyStopping):
+    """Keras's early stopping, which goes on after a kill as if there had been none.
+
+    At every epoch's end it keeps all that the rest of the training depends on, in one
+    file: weights, the optimizer's variables, the random state of the model's layers
+    and of an `augmentation.Policy`, the history, and early stopping's memory with the
+    best weights.
     """
 
-    def __init__(self, place):
+    def __init__(self, kept, key, orders, augment):
         super().__init__(patience=PATIENCE, restore_best_weights=True)
-        self.place = place
-        self.history = {}
+        self.kept, self.key, self.orders = kept, key, orders
+        self.random = list(getattr(augment, "variables", ()))
+        self.before = read_variables(self.random)
+        self.found = kept.get(key) or {"history": {}}
+        self.history = self.found["history"]
+
+    @property
+    def num_epochs(self):
+        """How many epochs of this stage are over."""
+        return len(self.history.get("loss", ()))
+
+    @property
+    def has_stopped(self):
+        """Whether no better epoch came for long enough."""
+        return self.found.get("has_stopped", False)
+
+    @property
+    def is_finished(self):
+        """Whether nothing of the stage is left to do."""
+        return self.found.get("is_finished", False)
+
+    def restore(self, model):
+        """Set the model, its optimizer and the policy to where the stage was."""
+        sources = [*model.variables, *self.random]
+        if not self.is_finished:
+            model.optimizer.build(model.trainable_variables)
+            sources += model.optimizer.variables
+        set_variables(sources, self.found["state"])
+
+    def finish(self, model):
+        """Keep the stage's result."""
+        state = read_variables([*model.variables, *self.random])
+        self._put({"is_finished": True}, state=state)
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
-        state = _read_json(self.place and self.place / "stopping.json")
-        if state is None:
-            return
-        with np.load(self.place / "best.npz", allow_pickle=False) as arrays:
-            self.best_weights = [arrays[name] for name in arrays.files]
-        self.best, self.wait = state["best"], state["wait"]
-        self.best_epoch, self.history = state["best_epoch"], state["history"]
+        if self.num_epochs:
+            self.restore(self.model)
+            self.best_weights = self.found["best_weights"]
+            for name in MEMORY:
+                setattr(self, name, self.found[name])
+        else:  # Keras has drawn a first batch by now, only to look at it
+            set_variables(self.random, self.before)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.orders.turn = (self.key[0], epoch)
 
     def on_epoch_end(self, epoch, logs=None):
-        for name, value in logs.items():  # an epoch that is repeated counts once
-            self.history[name] = [*self.history.get(name, [])[:epoch], float(value)]
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(float(value))
         super().on_epoch_end(epoch, logs)
-        if self.place is None:
+        if self.kept.folder is None:
             return
-        if self.best_epoch == epoch:
-            with whole_or_nothing(self.place / "best.npz") as path:
-                with path.open("wb") as file:
-                    np.savez(file, *self.best_weights)
-        state = {name: getattr(self, name) for name in ("wait", "best_epoch")}
-        state |= {"best": float(self.best), "history": self.history}
-        _write_json(self.place / "stopping.json", state)
+        optimizer = self.model.optimizer.variables
+        state = read_variables([*self.model.variables, *self.random, *optimizer])
+        memory = {name: getattr(self, name) for name in MEMORY}
+        memory |= {"best": float(self.best), "has_stopped": self.model.stop_training}
+        self._put(memory, state=state, best_weights=self.best_weights)
+
+    def _put(self, content, **arrays):
+        self.kept.put(self.key, {"history": self.history, **content}, **arrays)
 
 
 class _StopOnNaN(keras.callbacks.Callback):
@@ -208,64 +251,12 @@ class _StopOnNaN(keras.callbacks.Callback):
 
 def _describe(model, train, validation, stages, optimizer):
     """Return what must be the same when a training goes on."""
+    described = keras.saving.serialize_keras_object(optimizer(0.001))
+    described["config"].pop("name")  # Keras counts its objects
     return {
         "train": train.fingerprint,
         "validation": validation.fingerprint,
         "weights": [list(weight.shape) for weight in model.weights],
         "stages": [list(stage) for stage in stages],
-        "optimizer": keras.saving.serialize_keras_object(optimizer(0.001)),
+        "optimizer": described,
     }
-
-
-def _claim(folder, own):
-    """Mark a new folder as this training's, or find that it is."""
-    own = json.loads(json.dumps(own))  # as it will be read again
-    own["optimizer"]["config"].pop("name")  # Keras counts its objects
-    found = _read_json(folder / "training.json")
-    if found is None:
-        _write_json(folder / "training.json", own)
-    elif found != own:
-        changed = ", ".join(name for name in own if own[name] != found.get(name))
-        raise ValueError(
-            f"Got {folder}, which holds a training with another {changed}, expected "
-            "this one or an empty folder; give another folder."
-        )
-
-
-def _finished(model, place):
-    """Take the weights of a stage that was finished before; return its history."""
-    history = _read_json(place and place / "history.json")
-    if history is not None:
-        model.set_weights(saving.load_model(place / "model.keras").get_weights())
-    return history
-
-
-def _finish(model, place, history):
-    """Keep a stage's result; the history comes last and says that all is there."""
-    if place is None:
-        return
-    saving.save_model(model, place / "model.keras")
-    _write_json(place / "history.json", history)
-    for name in ("best.npz", "stopping.json"):
-        (place / name).unlink(missing_ok=True)
-
-
-def _drop_broken_backup(place):
-    """Begin a stage anew where a kill cut its backup short; Keras would fail on it."""
-    backup = place / "backup"
-    try:
-        json.loads((backup / "training_metadata.json").read_text())
-        with h5py.File(backup / "latest.weights.h5"):
-            return
-    except (OSError, ValueError):
-        shutil.rmtree(place, ignore_errors=True)
-
-
-def _read_json(path):
-    """Return what a JSON file holds, or None where there is none."""
-    return json.loads(path.read_text()) if path and path.exists() else None
-
-
-def _write_json(path, content):
-    with whole_or_nothing(path) as half_made:
-        half_made.write_text(json.dumps(content))
