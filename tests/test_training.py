@@ -50,6 +50,19 @@ def test_fit_steps_takes_that_many_steps(model, num_steps):
     assert len(log["loss"]) == len(log["accuracy"]) == 1
 
 
+def test_fit_steps_sees_the_same_order_for_a_seed():
+    network = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
+    network.add(keras.layers.Dense(1))
+    network.compile("adam", "mse")
+    start, losses = network.get_weights(), []
+    for seed in (0, 1, 0):
+        network.set_weights(start)
+        training.reset_optimizer(network)
+        log = training.fit_steps(network, tiny_images(), 3, batch_size=5, seed=seed)
+        losses.append(log["loss"])
+    assert losses[0] == losses[2] != losses[1]
+
+
 def test_fit_steps_traces_a_training_once():
     traced = []
 

@@ -62,7 +62,7 @@ def fit_steps(model, images, num_steps, batch_size, seed, augment=None, **settin
         images: ImageSet; its batches begin again as often as needed.
         num_steps: int >= 1.
         batch_size: int >= 1.
-        seed: int, decides the order of the images and what layers draw.
+        seed: int, decides the order of the images.
         augment: as in `ImageSet.batches`.
         **settings: of `keras.Model.fit`, such as callbacks or validation_data.
 
@@ -70,7 +70,7 @@ def fit_steps(model, images, num_steps, batch_size, seed, augment=None, **settin
         {name: [value]} as in the history of `fit`, of one epoch with all the steps.
     """
     build_optimizer(model)
-    keras.utils.set_random_seed(seed)
+    # no global seed here: setting TensorFlow's throws away what it has compiled
     batches = images.batches(batch_size, shuffle=True, seed=seed, augment=augment)
     settings = {"verbose": 0} | settings
     return model.fit(batches.repeat(), steps_per_epoch=num_steps, **settings).history
