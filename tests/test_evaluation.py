@@ -382,10 +382,10 @@ def test_brier_score_by_hand_and_for_two_classes_twice_scikit_learns():
         ([0.9, 0.1], [0, 1], "finite probabilities"),
         ([[np.nan, 1.0]], [0], "finite probabilities"),
         (np.zeros((0, 2)), [], "finite probabilities"),
-        ([[0.5, 0.5]], [0, 1], "n labels"),
-        ([[0.5, 0.5]], [2], r"integers in \[0, 2\)"),
-        ([[0.5, 0.5]], [-1], r"integers in \[0, 2\)"),
-        ([[0.5, 0.5]], [0.5], r"integers in \[0, 2\)"),
+        ([[0.5, 0.5]], [0, 1], "one label for each row"),
+        ([[0.5, 0.5]], [2], "labels up to 2, expected less than 2"),
+        ([[0.5, 0.5]], [-1], "class numbers from 0 on"),
+        ([[0.5, 0.5]], [0.5], "class numbers from 0 on"),
     ],
 )
 def test_calibration_refuses_what_is_no_probability(probabilities, labels, message):
@@ -431,5 +431,5 @@ def test_fit_temperature_is_1_where_none_is_better():
 
 
 def test_fit_temperature_refuses_labels_that_do_not_fit():
-    with pytest.raises(ValueError, match="n labels"):
+    with pytest.raises(ValueError, match="one label for each row"):
         evaluation.fit_temperature(np.zeros((3, 2)), [0, 1])

@@ -7,6 +7,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from sklearn import metrics
 
+from tl_helpers.inputs import check_labels
+
 LARGEST_TEMPERATURE = 100.0
 
 
@@ -134,8 +136,7 @@ def fit_temperature(logits, labels):
 
     Source: Guo et al. 2017 (arXiv:1706.04599), section 4.2.
     """
-    logits, labels = np.asarray(logits, float), np.asarray(labels)
-    _check_labels(logits, labels, "logits")
+    logits, labels = _check_table("logits", logits, labels)
 
     def loss(log_temperature):
         log_probabilities = log_softmax(logits / np.exp(log_temperature), axis=1)
@@ -148,8 +149,7 @@ def fit_temperature(logits, labels):
 
 def _check_probabilities(probabilities, labels):
     """Return both as arrays, or say what is wrong with them."""
-    probabilities, labels = np.asarray(probabilities, float), np.asarray(labels)
-    _check_labels(probabilities, labels, "probabilities")
+    probabilities, labels = _check_table("probabilities", probabilities, labels)
     total = probabilities.sum(axis=1)
     if probabilities.min() < 0 or np.abs(total - 1).max() > 1e-3:
         raise ValueError(
@@ -160,16 +160,18 @@ def _check_probabilities(probabilities, labels):
     return probabilities / total[:, np.newaxis], labels  # half precision is coarse
 
 
-def _check_labels(values, labels, name):
-    is_table = values.ndim == 2 and values.size > 0 and np.isfinite(values).all()
-    if not is_table or labels.shape != values.shape[:1]:
+def _check_table(name, values, labels):
+    """Return float (n, classes) and int64 (n,), or say what is wrong with them."""
+    values = np.asarray(values, float)
+    if values.ndim != 2 or values.size == 0 or not np.isfinite(values).all():
         raise ValueError(
-            f"Got {name} of shape {values.shape} for labels of shape {labels.shape}, "
-            f"expected finite {name} (n, classes) and n labels."
+            f"Got {name} of shape {values.shape}, expected finite {name} (n, classes); "
+            "give what the model says of each class, a row an image."
         )
-    is_class = np.issubdtype(labels.dtype, np.integer)
-    if not is_class or labels.min() < 0 or labels.max() >= values.shape[1]:
+    labels = check_labels("", values, labels)
+    if labels.max() >= values.shape[1]:
         raise ValueError(
-            f"Got labels {labels.min()} to {labels.max()} of {labels.dtype}, expected "
-            f"integers in [0, {values.shape[1]}), a column of the {name} each."
+            f"Got labels up to {labels.max()}, expected less than {values.shape[1]}, a "
+            f"column of the {name} each; look whether both are of one data set."
         )
+    return values, labels
