@@ -10,7 +10,6 @@ About 35 minutes on two cores with AVX-512.
 
 import argparse
 import json
-import os
 import time
 from pathlib import Path
 
@@ -19,8 +18,10 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from tl_helpers import profiles
 from tl_helpers.backbones.embedded import build_network
-from tl_helpers.saving import load_model
+from tl_helpers.saving import read_variables, set_variables
+from tl_helpers.storage import Kept, whole_or_nothing, write_json
 
 DATA_DIR = Path(__file__).resolve().parent.parent / "data"
 SEED = 0
@@ -51,9 +52,8 @@ def load_split(folder, cache):
     for i, (file, _) in enumerate(tqdm(files, desc=folder.name)):
         images[i] = Image.open(file).convert("RGB")
     labels = np.array([label for _, label in files], np.int32)
-    partial = cache.with_suffix(".partial.npz")
-    np.savez(partial, images=images, labels=labels)
-    partial.rename(cache)
+    with whole_or_nothing(cache) as part:
+        np.savez(part, images=images, labels=labels)
     return images, labels
 
 
@@ -86,7 +86,6 @@ class Crops(keras.utils.PyDataset):
         return crops.astype("float32"), np.eye(200, dtype="float32")[self.labels[rows]]
 
 
-@keras.saving.register_keras_serializable("tl_helpers")
 class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
     """Linear warm-up over the first quarter, then a cosine down to zero."""
 
@@ -99,10 +98,6 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         rise = progress / 0.25
         fall = 0.5 * (1 + keras.ops.cos(np.pi * (progress - 0.25) / 0.75))
         return self.peak * keras.ops.where(progress < 0.25, rise, fall)
-
-    def get_config(self):
-        """Return the arguments that rebuild this schedule."""
-        return {"peak": self.peak, "total_steps": self.total_steps}
 
 
 def compile_network(num_images):
@@ -127,31 +122,10 @@ def compile_network(num_images):
     return network
 
 
-def restore(network, checkpoint):
-    """Copy weights and optimizer state from a checkpoint.
-
-    A reloaded optimizer has forgotten which weights do not decay, so the state goes
-    into a freshly compiled network instead.
-    """
-    saved = load_model(checkpoint)
-    network.set_weights(saved.get_weights())
-    network.optimizer.build(network.trainable_variables)
-    states = zip(network.optimizer.variables, saved.optimizer.variables, strict=True)
-    for variable, value in states:
-        variable.assign(value)
-
-
 def top_k_accuracy(logits, labels, k):
     """Share of rows whose label is among the k largest logits, in [0, 1]."""
     best = np.argsort(-logits, axis=1)[:, :k]
     return float((best == labels[:, None]).any(axis=1).mean())
-
-
-def save_then_rename(save, path):
-    """Write beside `path` first, so that a kill leaves the old file whole."""
-    partial = path.with_name(f"partial-{path.name}")
-    save(partial)
-    os.replace(partial, path)
 
 
 def pretrain(data_dir, build_dir):
@@ -161,19 +135,20 @@ def pretrain(data_dir, build_dir):
         data_dir: Path of Tiny ImageNet with `train/<wnid>` and `val/<wnid>`.
         build_dir: Path for the checkpoint, the learning curve and the weights.
     """
-    build_dir.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(SEED)
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    kept = Kept(build_dir, {"crops": CROP_PX_BY_EPOCH, "batch_size": BATCH_SIZE})
     train, train_labels = load_split(data_dir / "train", build_dir / "train.npz")
     val, val_labels = load_split(data_dir / "val", build_dir / "val.npz")
-    checkpoint, curve_file = build_dir / "last.keras", build_dir / "curve.json"
-    curve = json.loads(curve_file.read_text()) if checkpoint.exists() else []
     network = compile_network(len(train))
-    if checkpoint.exists():
-        restore(network, checkpoint)
+    network.optimizer.build(network.trainable_variables)
+    state = [*network.variables, *network.optimizer.variables]
+    found = kept.get("training")
+    curve = found["curve"] if found else []
+    if found:
+        set_variables(state, found["state"])
     epochs = len(CROP_PX_BY_EPOCH)
-    finished = int(network.optimizer.iterations.numpy()) // (len(train) // BATCH_SIZE)
-    for epoch in tqdm(range(finished, epochs), initial=finished, total=epochs):
+    for epoch in tqdm(range(len(curve), epochs), initial=len(curve), total=epochs):
         start_s = time.monotonic()
         crops = Crops(train, train_labels, CROP_PX_BY_EPOCH[epoch], epoch)
         history = network.fit(crops, verbose=0).history
@@ -187,11 +162,9 @@ def pretrain(data_dir, build_dir):
             "val_top5": top_k_accuracy(logits, val_labels, 5),
             "duration_s": time.monotonic() - start_s,
         }
-        curve = [*curve[:epoch], row]
+        curve = [*curve, row]
         tqdm.write(json.dumps(row))
-        text = json.dumps(curve, indent=1)
-        save_then_rename(lambda p, text=text: p.write_text(text), curve_file)
-        save_then_rename(network.save, checkpoint)
+        kept.put("training", {"curve": curve}, state=read_variables(state))
     return network, curve, (val, val_labels)
 
 
@@ -221,11 +194,9 @@ def export(network, curve, val, folder):
     backbone = {
         k: v for k, v in zip(paths, halves, strict=True) if "classifier" not in k
     }
-    save_then_rename(
-        lambda p: np.savez_compressed(p, **backbone), folder / "embedded.npz"
-    )
-    text = json.dumps(card, indent=1) + "\n"
-    save_then_rename(lambda p: p.write_text(text), folder / "embedded.json")
+    with whole_or_nothing(folder / "embedded.npz") as part:
+        np.savez_compressed(part, **backbone)
+    write_json(folder / "embedded.json", card)
 
 
 if __name__ == "__main__":
@@ -233,6 +204,7 @@ if __name__ == "__main__":
     parser.add_argument("data_dir", type=Path)
     parser.add_argument("build_dir", type=Path)
     arguments = parser.parse_args()
+    profiles.make_deterministic(SEED)  # a killed run ends as a whole one, bit for bit
     trained, learning_curve, validation = pretrain(
         arguments.data_dir, arguments.build_dir
     )

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tl_helpers import backbones, features
+from tl_helpers import backbones, features, profiles
 from tl_helpers.backbones import hub
 from tl_helpers.datasets import ImageSet, Provenance
 from tl_helpers.saving import load_model, save_model
@@ -21,8 +21,6 @@ def images():
 
 
 def test_embedded_ships_small(embedded):
-    from tl_helpers import profiles
-
     assert (profiles.data_dir() / "embedded.npz").stat().st_size <= 3e6
     assert embedded.num_parameters <= 1_200_000
     assert len(embedded.blocks) >= 5
@@ -82,7 +80,7 @@ def test_fingerprint_follows_the_weights():
 
 def test_embedded_refuses_foreign_weights(tmp_path, monkeypatch):
     np.savez(tmp_path / "embedded.npz", wrong=np.zeros(3, np.float16))
-    monkeypatch.setattr(backbones.profiles, "data_dir", lambda: tmp_path)
+    monkeypatch.setattr(profiles, "data_dir", lambda: tmp_path)
     with pytest.raises(ValueError, match="not those of the embedded network"):
         backbones.load("embedded")
 

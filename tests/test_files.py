@@ -182,20 +182,20 @@ def test_image_files_decodes_only_what_is_asked_for(twenty, monkeypatch):
 
 
 def test_image_files_fingerprint_follows_bytes_order_and_size(twenty):
-    assert twenty.fingerprint() == ImageFiles(twenty.paths, 4).fingerprint()
+    assert twenty.fingerprint == ImageFiles(twenty.paths, 4).fingerprint
     others = [
         twenty.subset(np.arange(20)[::-1]),
         twenty.subset(np.arange(19)),
         ImageFiles(twenty.paths, 5),
     ]
-    prints = {twenty.fingerprint(), *(other.fingerprint() for other in others)}
+    prints = {twenty.fingerprint, *(other.fingerprint for other in others)}
     assert len(prints) == 4
 
 
 def test_image_files_fingerprint_notices_a_changed_file(twenty, tmp_path):
-    before = twenty.fingerprint()
+    before = twenty.fingerprint
     saved(tmp_path, Image.new("L", (5, 5), 255), "00.png")
-    assert ImageFiles(twenty.paths, 4).fingerprint() != before
+    assert ImageFiles(twenty.paths, 4).fingerprint != before
 
 
 def test_file_digest_is_the_sha256(tmp_path):

@@ -260,7 +260,7 @@ def test_resolve_finds_the_module_in_the_archives_folder(module_folder, tmp_path
 def test_resolve_fetches_an_address_once(loopback, packed):
     handle = served(loopback, packed)
     folder = hub.resolve(handle)
-    assert hub.resolve(handle) == folder == hub._cached(handle)
+    assert hub.resolve(handle) == folder == hub.cached_folder(handle)
     assert (folder / hub.MODULE_FILE).exists()
     assert sum(loopback.hits.values()) == 1
 
@@ -276,7 +276,7 @@ def test_resolve_looks_into_the_mirror_first(module_folder, tmp_path, monkeypatc
     monkeypatch.setenv("TL_OFFLINE", "1")
     monkeypatch.setenv("TL_DATA_DIR", str(tmp_path))
     handle = "https://tfhub.dev/nobody/tiny/1"
-    cached = hub._cached(handle)
+    cached = hub.cached_folder(handle)
     mirrored = tmp_path / "hub" / cached.name
     shutil.copytree(module_folder, cached)
     assert hub.resolve(handle) == cached
@@ -304,7 +304,7 @@ def test_resolve_says_why_nothing_came(loopback, packed, role, reason):
     handle = served(loopback, packed, role)
     with pytest.raises(downloads.DownloadError, match=reason):
         hub.resolve(handle)
-    cached = hub._cached(handle)
+    cached = hub.cached_folder(handle)
     assert not cached.exists()
     assert not list(cached.parent.rglob(hub.MODULE_FILE))
 

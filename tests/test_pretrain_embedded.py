@@ -36,23 +36,29 @@ def tiny(script, tmp_path, monkeypatch):
 
 
 def test_pretrain_resumes_where_it_was_killed(script, tiny, monkeypatch):
-    whole, curve, _ = script.pretrain(tiny / "data", tiny / "whole")
-    save, calls = script.save_then_rename, []
+    whole, _, _ = script.pretrain(tiny / "data", tiny / "whole")
+    put, epochs = script.Kept.put, []
 
-    def killed_in_second_epoch(write, path):
-        calls.append(path)
-        if len(calls) == 3:
+    def killed_in_second_epoch(*arguments, **arrays):
+        epochs.append(len(arguments[2]["curve"]))
+        if len(epochs) == 2:
             raise KeyboardInterrupt
-        save(write, path)
+        put(*arguments, **arrays)
 
-    monkeypatch.setattr(script, "save_then_rename", killed_in_second_epoch)
+    monkeypatch.setattr(script.Kept, "put", killed_in_second_epoch)
     with pytest.raises(KeyboardInterrupt):
         script.pretrain(tiny / "data", tiny / "killed")
-    monkeypatch.setattr(script, "save_then_rename", save)
     resumed, resumed_curve, _ = script.pretrain(tiny / "data", tiny / "killed")
-    assert len(curve) == len(resumed_curve) == 2
+    assert epochs == [1, 2, 2]  # the first is not repeated
+    assert [row["epoch"] for row in resumed_curve] == [1, 2]
     for one, other in zip(whole.get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_pretrain_refuses_the_folder_of_another_recipe(script, tiny, monkeypatch):
+    script.Kept(tiny / "build", {"crops": [64], "batch_size": 4})
+    with pytest.raises(ValueError, match="another crops"):
+        script.pretrain(tiny / "data", tiny / "build")
 
 
 def test_crops_differ_by_epoch_and_repeat_by_seed(script):
@@ -76,11 +82,11 @@ def test_one_cycle_by_hand(script):
 
 
 def test_export_writes_what_the_backbone_reads(script, tiny, monkeypatch):
-    from tl_helpers import backbones
+    from tl_helpers import backbones, profiles
 
     network, curve, val = script.pretrain(tiny / "data", tiny / "build")
     script.export(network, curve, val, tiny)
-    monkeypatch.setattr(backbones.profiles, "data_dir", lambda: tiny)
+    monkeypatch.setattr(profiles, "data_dir", lambda: tiny)
     backbone = backbones.load("embedded")
     expected = np.float16(network.get_layer("block6_2_conv").kernel)
     got = backbone.network.get_layer("block6_2_conv").kernel

@@ -131,7 +131,10 @@ def extract(archive, folder):
 
 
 def _download(url, path, expected, origin):
-    """Try a few times; only a whole and checked file gets its name."""
+    """Try a few times; only a whole and checked file gets its name.
+
+    urllib3's Retry would not do: a body that is cut off or stalls is behind it.
+    """
     import pooch
     import requests
 

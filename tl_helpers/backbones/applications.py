@@ -2,8 +2,6 @@
 
 import contextlib
 import inspect
-import json
-import re
 import shutil
 import warnings
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 from keras import layers, ops
 
 from tl_helpers import downloads, profiles
+from tl_helpers.storage import whole_or_nothing
 
 REFERENCE_PX = 224  # the size at which the stride of every layer is read off
 FIXED_PX = {"NASNetMobile": 224, "NASNetLarge": 331}  # their padding is built for it
@@ -51,10 +50,6 @@ class Preprocessing(layers.Layer):
             mean = ops.array(_TORCH_MEAN, images.dtype)
             return (images / 255 - mean) / ops.array(_TORCH_STD, images.dtype)
         return images
-
-    def compute_output_shape(self, input_shape):
-        """Return the shape unchanged."""
-        return input_shape
 
     def get_config(self):
         """Return the arguments that rebuild this layer."""
@@ -106,17 +101,10 @@ class Application:
             (address, Path) of the weights files read.
         """
         size_px = FIXED_PX.get(self.name)
-        images = keras.Input((size_px, size_px, 3), name="images")
-        mode = self.preprocessing_mode()
-        inputs = Preprocessing(mode, name="preprocessing")(images)
-        with weights_through_downloads(folder) as fetched, warnings.catch_warnings():
-            # MobileNet says that it takes the weights for 224 px, which is our wish
-            warnings.filterwarnings("ignore", message="`input_shape` is undefined")
-            network = self.build(
-                include_top=False,
-                weights="imagenet" if pretrained else None,
-                input_tensor=inputs,
-            )
+        images, inputs = self._inputs((size_px, size_px, 3))
+        network, fetched = self._build(
+            pretrained, folder, include_top=False, input_tensor=inputs
+        )
         return keras.Model(images, network.output, name=self.name), fetched
 
     def classifier(self, folder=None):
@@ -126,12 +114,29 @@ class Application:
             keras.Model from images at the model's own size to probabilities
             (batch, 1000), and the list of (address, Path) of the weights files read.
         """
-        with weights_through_downloads(folder) as fetched:
-            whole = self.build(weights="imagenet")
-        images = keras.Input(whole.input_shape[1:], name="images")
-        mode = self.preprocessing_mode()
-        inputs = Preprocessing(mode, name="preprocessing")(images)
+        whole, fetched = self._build(True, folder)
+        images, inputs = self._inputs(whole.input_shape[1:])
         return keras.Model(images, whole(inputs), name=self.name), fetched
+
+    def _inputs(self, shape):
+        """Return images and what the network makes of them, both symbolic."""
+        images = keras.Input(shape, name="images")
+        mode = self.preprocessing_mode()
+        return images, Preprocessing(mode, name="preprocessing")(images)
+
+    def _build(self, pretrained, folder, **settings):
+        with _weights_through_downloads(folder) as fetched, warnings.catch_warnings():
+            # MobileNet says that it takes the weights for 224 px, which is our wish
+            warnings.filterwarnings("ignore", message="`input_shape` is undefined")
+            weights = "imagenet" if pretrained else None
+            network = self.build(weights=weights, **settings)
+        if pretrained and not fetched:
+            raise RuntimeError(
+                f"Got Keras {keras.__version__}, which took the weights of {self.name} "
+                "by a way of its own, expected its get_file; install the version that "
+                "constraints.txt names."
+            )
+        return network, fetched
 
 
 def names():
@@ -172,7 +177,7 @@ def stages(network):
 
 
 def fetch_weights(name, folder):
-    """Lay a model's ImageNet weights and the class names where Keras looks for them.
+    """Lay a model's ImageNet weights, with and without its classes, for Keras to find.
 
     Args:
         name: a model of `keras.applications`.
@@ -183,41 +188,18 @@ def fetch_weights(name, folder):
     """
     application = Application(name)
     fetched = application.trunk(True, folder)[1] + application.classifier(folder)[1]
-    fetched += _decode(np.eye(1, 1000), top=1, folder=folder)[1]
     return [path for _, path in fetched]
 
 
-def imagenet_names(probabilities, top=1):
-    """Name the likeliest ImageNet classes.
-
-    Args:
-        probabilities: float (n, 1000).
-        top: how many names a row.
-
-    Returns:
-        list of n lists of `top` names, likeliest first.
-    """
-    rows, _ = _decode(probabilities, top)
-    return [[name for _, name, _ in row] for row in rows]
-
-
-def _decode(probabilities, top, folder=None):
-    """Return Keras's decoded rows, and the file of class names that it read."""
-    decode = keras.applications.imagenet_utils.decode_predictions
-    with (
-        weights_through_downloads(folder) as fetched,
-        mock.patch.object(inspect.getmodule(decode), "CLASS_INDEX", None),
-    ):
-        return decode(np.asarray(probabilities), top=top), fetched
-
-
 @contextlib.contextmanager
-def weights_through_downloads(folder=None):
+def _weights_through_downloads(folder=None):
     """Make Keras take its weights through `downloads.fetch`.
 
-    Keras fetches some weights without a checksum and writes them in place. Inside
-    this context its own list of addresses and checksums stays in use, but the bytes
-    come through the one door.
+    Keras fetches some weights without a checksum and writes them in place. Its own
+    list of addresses and checksums stays in use here, but the bytes come through the
+    one door. Public ways do less: `weights=<path>` leaves a rescaling out of
+    EfficientNet, and files laid into `KERAS_HOME` are passed over where that is
+    write-protected, as on a workshop's stick.
 
     Args:
         folder: another Keras home that receives a copy of every file, or None.
@@ -232,8 +214,8 @@ def weights_through_downloads(folder=None):
     def get_file(fname=None, origin=None, file_hash=None, md5_hash=None, **_):
         path = downloads.fetch(origin, home, fname, file_hash or md5_hash)
         if models != home:
-            with downloads.whole_or_nothing(models / fname) as half_made:
-                shutil.copyfile(path, half_made)
+            with whole_or_nothing(models / fname) as part:
+                shutil.copyfile(path, part)
         fetched.append((origin, models / fname))
         return str(path)
 
@@ -255,19 +237,14 @@ def _heights_at_reference(network):
 
 def _cut_layers(network):
     """Return the names of the layers that no connection bypasses."""
-    rows = json.loads(network.to_json())["config"]["layers"]
-    position = {row["name"]: i for i, row in enumerate(rows)}
-    last_use = [0] * len(rows)
-    for i, row in enumerate(rows):
-        text = json.dumps(row["inbound_nodes"])
-        for source in re.findall(r'"keras_history": \["([^"]+)"', text):
-            last_use[position[source]] = i
-    cuts, furthest = set(), 0
-    for i, row in enumerate(rows):
-        if furthest <= i:
-            cuts.add(row["name"])
-        furthest = max(furthest, last_use[i])
-    return cuts
+    steps = network.operations  # what a step takes was made by one before it
+    made_by, last_use = {}, list(range(len(steps)))
+    for i, step in enumerate(steps):
+        for tensor in keras.tree.flatten(step.input):
+            last_use[made_by.get(id(tensor), i)] = i
+        made_by |= {id(tensor): i for tensor in keras.tree.flatten(step.output)}
+    furthest = np.maximum.accumulate([0, *last_use])
+    return {step.name for i, step in enumerate(steps) if furthest[i] <= i}
 
 
 def _does_not_learn(layer):

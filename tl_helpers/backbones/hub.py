@@ -161,9 +161,16 @@ def resolve(handle):
     if profiles.is_offline():
         raise downloads.DownloadError(
             f"{handle} is not on this machine and TL_OFFLINE forbids the network; "
-            f"unset TL_OFFLINE, or unpack the module into {_cached(handle)}."
+            f"unset TL_OFFLINE, or unpack the module into {cached_folder(handle)}."
         )
     return _fetch(handle)
+
+
+def cached_folder(handle):
+    """Return the Path of an address in TF Hub's cache, named as tensorflow_hub does."""
+    default = profiles.cache_dir() / "hub"
+    folder = Path(os.environ.get("TFHUB_CACHE_DIR") or default).expanduser()
+    return folder / hashlib.sha1(str(handle).encode()).hexdigest()
 
 
 def export_module(backbone, folder, block=None, pool=True):
@@ -282,7 +289,7 @@ def _is_address(handle):
 def _find(handle):
     """Return the folder of a module that is on this machine, or None."""
     if _is_address(handle):
-        cached, mirror = _cached(handle), profiles.mirror_dir()
+        cached, mirror = cached_folder(handle), profiles.mirror_dir()
         places = [mirror / "hub" / cached.name, cached] if mirror else [cached]
         return next((path for path in places if (path / MODULE_FILE).exists()), None)
     path = Path(handle).expanduser()
@@ -301,17 +308,10 @@ def _unpacked(archive):
     return next((path for path in inside if (path / MODULE_FILE).exists()), folder)
 
 
-def _cached(handle):
-    """Path in TF Hub's cache, by the name that tensorflow_hub gives."""
-    default = profiles.cache_dir() / "hub"
-    folder = Path(os.environ.get("TFHUB_CACHE_DIR") or default).expanduser()
-    return folder / hashlib.sha1(str(handle).encode()).hexdigest()
-
-
 def _fetch(handle):
     import tensorflow_hub
 
-    settings = {"TFHUB_CACHE_DIR": str(_cached(handle).parent)}
+    settings = {"TFHUB_CACHE_DIR": str(cached_folder(handle).parent)}
     try:
         with mock.patch.dict(os.environ, settings), _limit():
             return Path(tensorflow_hub.resolve(str(handle)))
@@ -321,7 +321,7 @@ def _fetch(handle):
         raise downloads.DownloadError(
             f"Could not get {handle} ({str(error).strip('<>.')}), expected the address "
             f"of a TF2 SavedModel; {fix} and try again, or unpack the module into "
-            f"{_cached(handle)}."
+            f"{cached_folder(handle)}."
         ) from error
 
 

@@ -70,12 +70,9 @@ class ImageFiles:
         """Return the same files, to be decoded at another size."""
         return ImageFiles(self.paths, size_px)
 
+    @cached_property
     def fingerprint(self):
         """Hash of the files' bytes in order and of the size, as hex digits."""
-        return self._fingerprint
-
-    @cached_property
-    def _fingerprint(self):
         digest = hashlib.sha256(str(self.size_px).encode())
         for start in range(0, len(self), 1024):  # a task waiting costs 1 kB
             for one in _pool().map(file_digest, self.paths[start : start + 1024]):

@@ -169,21 +169,9 @@ class _Progress(keras.callbacks.EarlyStopping):
         self.before = read_variables(self.random)
         self.found = kept.get(key) or {"history": {}}
         self.history = self.found["history"]
-
-    @property
-    def num_epochs(self):
-        """How many epochs of this stage are over."""
-        return len(self.history.get("loss", ()))
-
-    @property
-    def has_stopped(self):
-        """Whether no better epoch came for long enough."""
-        return self.found.get("has_stopped", False)
-
-    @property
-    def is_finished(self):
-        """Whether nothing of the stage is left to do."""
-        return self.found.get("is_finished", False)
+        self.num_epochs = len(self.history.get("loss", ()))  # that are over
+        self.has_stopped = self.found.get("has_stopped", False)  # early
+        self.is_finished = self.found.get("is_finished", False)
 
     def restore(self, model):
         """Set the model, its optimizer and the policy to where the stage was."""
