@@ -94,7 +94,7 @@ class ImageSet:
                 for part in pool.map(hash_arrays, np.array_split(self.images, 8)):
                     digest.update(part.encode())
         else:
-            digest.update(self.images.fingerprint().encode())
+            digest.update(self.images.fingerprint.encode())
         return digest.hexdigest()
 
     def resized(self, size_px):
