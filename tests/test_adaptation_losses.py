@@ -224,6 +224,8 @@ def test_losses_of_spread_refuse_a_single_row(loss):
 
 def test_mmd_loss_takes_a_single_row_but_no_bad_bandwidth():
     assert float(mmd_loss(np.zeros((1, 1)), np.ones((1, 1)))) > 0
+    with pytest.raises(ValueError, match="source batch of 0 rows, expected at least 1"):
+        mmd_loss(np.zeros((0, 1)), np.ones((1, 1)))
     for bandwidths in ([], [1.0, 0.0]):
         with pytest.raises(ValueError, match="expected positive ones"):
             mmd_loss(np.ones((2, 2)), np.ones((2, 2)), bandwidths)

@@ -55,6 +55,7 @@ def test_reversal_reloads_with_its_current_strength(tmp_path):
 
 
 def test_reversal_refuses_negative_strength():
+    assert GradientReversal(0).strength.numpy() == 0
     with pytest.raises(ValueError, match="strength=-1"):
         GradientReversal(-1)
 
@@ -70,8 +71,8 @@ def test_ramp_is_the_papers():
     assert ramp(0.1) == pytest.approx(0.4621172)  # tanh(1 / 2)
 
 
-def ramped(steps_per_execution=1, peak=2.0):
-    """Train 12 steps; return the model and its strength behind each execution."""
+def ramped(steps_per_execution=1, peak=2.0, initial_epoch=0):
+    """Train 12 steps, or the last of them; return model and strengths in order."""
     keras.utils.set_random_seed(0)
     seen = []
 
@@ -79,19 +80,25 @@ def ramped(steps_per_execution=1, peak=2.0):
         def on_train_batch_end(self, batch, logs=None):
             seen.append(float(self.model.strength.numpy()))
 
-    model = DANN(dense_network(3, (), 4), dense_network(4, (), 2), strength=1.0)
+    model = DANN(dense_network(3, (), 4), dense_network(4, (), 2), strength=0)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("sgd", loss, steps_per_execution=steps_per_execution)
     rng = np.random.default_rng(0)
     source = Features(rng.normal(size=(12, 3)), np.arange(12) % 2)
     batches = pairs(source, rng.normal(size=(12, 3)), 4)
-    model.fit(batches, epochs=4, verbose=0, callbacks=[Ramp(peak), Watch()])
+    epochs = {"epochs": 4, "initial_epoch": initial_epoch}
+    model.fit(batches, **epochs, verbose=0, callbacks=[Ramp(peak), Watch()])
     return model, seen
 
 
 def test_ramp_raises_strength_over_all_epochs():
     _, seen = ramped()
     np.testing.assert_allclose(seen, 2 * ramp(np.arange(12) / 12), rtol=1e-6)
+
+
+def test_ramp_goes_on_where_a_resumed_training_does():
+    _, seen = ramped(initial_epoch=3)
+    np.testing.assert_allclose(seen, 2 * ramp(np.arange(9, 12) / 12), rtol=1e-6)
 
 
 def test_ramp_rises_within_an_execution_of_several_steps():
