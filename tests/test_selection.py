@@ -1,6 +1,7 @@
 """A sweep chooses without target labels, says what that costs, and can be resumed."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -77,13 +78,14 @@ def test_select_gives_every_score_and_the_best_setting(swept):
     assert list(swept.models) == [0.0, 1.0, 5.0]
 
 
-def parts():
+def parts(rows=SOURCE, **options):
     """What `select` trains on, and what it holds out."""
     seen = []
-    select(lambda *data: seen.append(data) or train(*data), [1], SOURCE, TARGET)
+    select(
+        lambda *data: seen.append(data) or train(*data), [1], rows, TARGET, **options
+    )
     trained = seen[0][1]
-    is_held_out = ~np.isin(SOURCE.values[:, 0], trained.values[:, 0])
-    return trained, SOURCE[is_held_out]
+    return trained, rows[~np.isin(rows.values[:, 0], trained.values[:, 0])]
 
 
 def test_select_scores_are_the_validators_own(swept):
@@ -98,7 +100,11 @@ def test_select_scores_are_the_validators_own(swept):
         "information_maximisation": information_maximisation(logits),
         "soft_neighbourhood_density": soft_neighbourhood_density(softmax(logits, 1)),
         "dev": dev(source, validation, is_wrong, target),
+        "reverse_validation": reverse_validation(
+            partial(train, 1.0), model, trained, TARGET, held_out
+        ),
     }
+    assert list(expected) == list(VALIDATORS)
     for name, score in expected.items():
         assert swept.scores[name][1.0] == pytest.approx(score)
 
@@ -203,6 +209,14 @@ def test_select_holds_out_a_fifth_of_every_class():
     assert np.array_equal(seen[1][0].values, source.values)
 
 
+def test_select_holds_out_one_of_two_rows_and_others_for_another_seed():
+    trained, held_out = parts(SOURCE[:6])
+    assert np.bincount(trained.labels).tolist() == [1, 1, 1]
+    assert np.bincount(held_out.labels).tolist() == [1, 1, 1]
+    _, others = parts(seed=1)
+    assert not np.array_equal(others.values, parts()[1].values)
+
+
 def test_select_by_default_trains_once():
     calls = []
 
@@ -228,6 +242,21 @@ def test_select_lets_broken_models_lose():
     assert found.scores["dev"]["broken"] == -np.inf
     with pytest.raises(ValueError, match="no setting with a finite score"):
         select(diverge, ["broken"], *data)
+
+
+def test_select_scores_nothing_that_is_broken_on_the_target_alone():
+    class BrokenThere(Nearest):
+        def predict_on_batch(self, values):
+            logits = super().predict_on_batch(values)
+            return np.where(values[:, 2:] > 5, np.inf, logits)
+
+    def build(setting, *data):
+        kind = BrokenThere if setting == "broken" else Nearest
+        return kind(train(1, *data).means)
+
+    found = select(build, ["broken", "whole"], SOURCE, TARGET, TEST)
+    assert set(found.chosen.values()) == {"whole"}
+    assert 0 < found.accuracy["broken"] < found.accuracy["whole"]
 
 
 def test_select_takes_logits_where_a_model_has_no_features(monkeypatch):
