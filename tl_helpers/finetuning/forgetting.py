@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 from tl_helpers import probes
 from tl_helpers.features import Features
 
@@ -44,5 +46,5 @@ def forgetting(before, after, train, test):
 
 
 def _features(model, image_set):
-    values = model.predict(image_set.batches(64), verbose=0)
-    return Features(values, image_set.labels)
+    parts = [model.predict_on_batch(images) for images, _ in image_set.batches(128)]
+    return Features(np.concatenate(parts), image_set.labels)
