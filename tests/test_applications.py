@@ -11,13 +11,39 @@ from tl_helpers import backbones
 from tl_helpers.backbones import applications
 from tl_helpers.saving import load_model, save_model
 
-MAX_PARAMETERS = 60e6  # larger ones take minutes to write: marker `slow`
-HUGE = {"ConvNeXtBase", "ConvNeXtLarge", "ConvNeXtXLarge", "EfficientNetB7"}
-HUGE |= {"EfficientNetV2L", "NASNetLarge"}
+# the smallest of every family in each run, all of them with -m slow (weekly)
+REPRESENTATIVES = {
+    "ConvNeXtTiny",
+    "DenseNet121",
+    "EfficientNetB0",
+    "EfficientNetV2B0",
+    "InceptionResNetV2",
+    "InceptionV3",
+    "MobileNet",
+    "MobileNetV2",
+    "MobileNetV3Small",
+    "NASNetMobile",
+    "ResNet50",
+    "ResNet50V2",
+    "VGG16",
+    "VGG19",
+    "Xception",
+}
 NAMES = [
-    pytest.param(name, marks=pytest.mark.slow if name in HUGE else ())
+    pytest.param(name, marks=() if name in REPRESENTATIVES else pytest.mark.slow)
     for name in applications.names()
 ]
+
+
+def test_every_family_has_its_representative():
+    assert set(applications.names()) >= REPRESENTATIVES
+    modules = {name: _module(name) for name in applications.names()}
+    assert {modules[name] for name in REPRESENTATIVES} == set(modules.values())
+
+
+def _module(name):
+    """Name of the module that defines a family."""
+    return inspect.getmodule(getattr(keras.applications, name)).__name__
 
 
 def random_images(size_px, seed=0):
