@@ -36,14 +36,14 @@ class Page:
         self.socket.send(json.dumps(message))
         while (answer := json.loads(self.socket.recv())).get("id") != number:
             self.events.append(answer)
-        return answer["result"]
+        return answer.get("result", {})
 
     def value(self, expression):
-        """Evaluate JavaScript."""
+        """Evaluate JavaScript; None while one page gives way to the next."""
         result = self.call(
             "Runtime.evaluate", expression=expression, returnByValue=True
         )
-        return result["result"].get("value")
+        return result.get("result", {}).get("value")
 
     def open(self, url):
         """Go to an address and wait until it is there, scripts and pictures too."""
