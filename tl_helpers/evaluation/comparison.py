@@ -32,7 +32,7 @@ class Difference(NamedTuple):
     @property
     def verdict(self):
         """Return 'better', 'worse', or 'undecided' where the interval reaches 0."""
-        mean, low, high = np.round([self.mean, self.low, self.high], 9)
+        low, high = np.round([self.low, self.high], 9)
         if low > 0:  # rounded above: what is left of 0.1 + 0.2 - 0.3 is no gain
             return "better"
         return "worse" if high < 0 else "undecided"
