@@ -146,10 +146,11 @@ from tl_helpers import profiles
 profiles.start()
 import keras, numpy as np
 from tl_helpers.adaptation import DANN, dense_network, pairs
+from tl_helpers.features import Features
 rows = np.random.default_rng(0).random((32, 3), "float32")
 model = DANN(dense_network(3, (), 4), dense_network(4, (), 2))
 model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-model.fit(pairs((rows, np.arange(32) % 2), rows, 8), verbose=0)
+model.fit(pairs(Features(rows, np.arange(32) % 2), rows, 8), verbose=0)
 """
 
 
