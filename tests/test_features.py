@@ -174,6 +174,11 @@ def test_standardise_takes_the_unit_of_another_set():
     )
 
 
+def test_class_names_go_along_with_features(backbone):
+    rows = features.standardise(features.extract(backbone, make_images())[1:])
+    assert rows.class_names == ("a", "b") and len(list(rows)) == 2
+
+
 def test_standardise_refuses_another_width():
     with pytest.raises(ValueError, match="as many columns"):
         features.standardise(np.ones((2, 3)), like=np.ones((2, 4)))

@@ -1,9 +1,17 @@
 """What is refused before anything is computed, and how rows are drawn and scaled."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from tl_helpers.inputs import check_features, check_labels, draw_rows, in_one_unit
+from tl_helpers.inputs import (
+    check_features,
+    check_labels,
+    check_same_classes,
+    draw_rows,
+    in_one_unit,
+)
 
 
 def test_in_one_unit_by_hand():
@@ -66,3 +74,29 @@ def test_check_labels_gives_whole_numbers(labels):
 def test_check_labels_says_what_is_wrong_and_how_to_mend_it(labels, sentence):
     with pytest.raises(ValueError, match=sentence):
         check_labels("source", np.ones((3, 2)), labels)
+
+
+def named(*class_names):
+    return SimpleNamespace(class_names=class_names)
+
+
+@pytest.mark.parametrize(
+    ("second", "sentence"),
+    [
+        (named("bee", "cow"), "Got 'bee' for class 0 in the second, expected 'ant'"),
+        (named("ant", "bee"), "Got no more classes for class 2 .*, expected 'cow'"),
+        (named("ant", "bee", "cow", "dog"), "Got 'dog' for .*, expected no more"),
+        (named("ant", "cow", "bee"), r"class 1 .*load_folder\(..., class_names="),
+    ],
+)
+def test_check_same_classes_names_the_first_that_differs(second, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        check_same_classes(named("ant", "bee", "cow"), second)
+
+
+def test_check_same_classes_compares_only_what_both_know():
+    known = named("ant", "bee")
+    check_same_classes(known, SimpleNamespace(class_names=["ant", "bee"]))
+    for other in (SimpleNamespace(class_names=None), np.ones(3)):
+        check_same_classes(known, other)
+        check_same_classes(other, known)

@@ -33,14 +33,16 @@ class Features:
     Attributes:
         values: float32 (n, d), the block's map averaged over height and width.
         labels: int64 (n,).
+        class_names: one name a class, in label order; None where they are not known.
     """
 
     values: np.ndarray
     labels: np.ndarray
+    class_names: tuple | None = None
 
     def __getitem__(self, rows):
         """Return the Features of these rows (indices, a slice or a boolean mask)."""
-        return Features(self.values[rows], self.labels[rows])
+        return Features(self.values[rows], self.labels[rows], self.class_names)
 
     def __len__(self):
         """Return the number of images."""
@@ -63,7 +65,7 @@ def extract(backbone, image_set, block=None):
         block: block name; None for the last.
 
     Returns:
-        Features: values float32 (n, d) and labels int64 (n,).
+        Features: values float32 (n, d), labels int64 (n,) and the class names.
 
     Raises:
         ValueError: no such block.
@@ -74,7 +76,7 @@ def extract(backbone, image_set, block=None):
     if values is None or len(values) != len(image_set):
         values = compute(backbone, image_set, block)
         _write_entry(key, values)
-    return Features(values, image_set.labels)
+    return Features(values, image_set.labels, image_set.class_names)
 
 
 def compute(backbone, image_set, block=None):
@@ -189,7 +191,7 @@ def standardise(rows, like=None):
     unit = np.where(spread > 0, spread, 1)
     standardised = (values - reference.mean(axis=0)) / unit
     if isinstance(rows, Features):
-        return Features(standardised, rows.labels)
+        return Features(standardised, rows.labels, rows.class_names)
     return standardised
 
 

@@ -1,5 +1,7 @@
 """What goes in: tables of numbers, labels, and whether the two go together."""
 
+from itertools import zip_longest
+
 import numpy as np
 
 TINY = 1e-12  # stands for a spread of 0
@@ -84,6 +86,35 @@ def check_labels(name, values, labels):
             "return_inverse=True)[1]."
         )
     return whole
+
+
+def check_same_classes(first, second, names=("the first set", "the second")):
+    """Refuse two sets in which one number stands for two classes.
+
+    Names are compared in order, where both sets know them.
+
+    Args:
+        first: ImageSet or Features, whose names are taken for right.
+        second: ImageSet or Features.
+        names: (str, str), what the two are called in the sentence.
+
+    Raises:
+        ValueError: a name that differs, is missing or is one too many.
+    """
+    wanted, got = (getattr(rows, "class_names", None) for rows in (first, second))
+    if wanted is None or got is None or tuple(wanted) == tuple(got):
+        return
+    pairs = zip_longest(wanted, got)
+    label = next(i for i, (one, other) in enumerate(pairs) if one != other)
+    shown_wanted, shown_got = (
+        repr(str(known[label])) if label < len(known) else "no more classes"
+        for known in (wanted, got)
+    )
+    raise ValueError(
+        f"Got {shown_got} for class {label} in {names[1]}, expected {shown_wanted} as "
+        f"in {names[0]}; give both the same names in the same order: load the second "
+        "with load_folder(..., class_names=first.class_names)."
+    )
 
 
 def check_target_labels(source_labels, target_labels):
