@@ -89,3 +89,72 @@ def test_linear_head_agrees_with_logistic_regression():
     ours = head.evaluate(test.values, test.labels, verbose=0)[1]
     theirs = LogisticRegression().fit(*train).score(*test)
     assert abs(ours - theirs) < 0.03
+
+
+@pytest.fixture(scope="module")
+def rare():
+    """300 rows with 1 of class 1 in 20, and 400 rows with 1 in 2; classes overlap."""
+    rng = np.random.default_rng(0)
+
+    def draw(labels):
+        values = rng.normal(size=(len(labels), 4)).astype(np.float32)
+        values[:, 0] += 2.4 * labels
+        return Features(values, labels)
+
+    return draw(np.repeat([0, 1], [285, 15])), draw(np.arange(400) % 2)
+
+
+@pytest.mark.parametrize("kind", ["logistic", "svm"])
+def test_probe_with_balanced_classes_finds_the_rare_one(rare, kind):
+    train, test = rare
+    plain = probes.fit_probe(train, kind).score(*test)
+    balanced = probes.fit_probe(train, kind, class_weight="balanced")
+    assert balanced.score(*test) > plain + 0.1
+    weights = {0: 300 / (2 * 285), 1: 300 / (2 * 15)}  # what "balanced" stands for
+    again = probes.fit_probe(train, kind, class_weight=weights)
+    assert again.score(*test) > plain + 0.1
+    answers = balanced.predict(test.values)
+    assert balanced.score(*test) == np.mean(answers == test.labels)
+
+
+def test_probe_with_class_weights_chooses_by_them(rare, monkeypatch):
+    """By plain accuracy, the setting that never answers "rare" could win."""
+    seen = []
+    search = probes.GridSearchCV
+    monkeypatch.setattr(
+        probes,
+        "GridSearchCV",
+        lambda *args, **settings: seen.append(search(*args, **settings)) or seen[-1],
+    )
+    train, _ = rare
+    chosen = probes.fit_probe(train, class_weight="balanced")
+    recalls = [
+        np.mean(chosen.predict(train.values[train.labels == c]) == c) for c in (0, 1)
+    ]
+    score = seen[0].scorer_(chosen, *train)
+    assert score == pytest.approx(np.mean(recalls))
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        "equal",
+        {},
+        {0: 1.0},
+        {0: 1, 1: -1},
+        3,
+        np.ones(2),
+        {0: "a", 1: "b"},
+        {0: 1, 1: np.nan},
+        {"0": 1, "1": 1},
+    ],
+)
+def test_probe_refuses_class_weights_that_do_not_fit(rare, weights):
+    with pytest.raises(ValueError, match=r"weight for each of the classes \[0, 1\]"):
+        probes.fit_probe(rare[0], class_weight=weights)
+
+
+@pytest.mark.parametrize("kind", ["knn", "prototypes"])
+def test_probe_without_weights_says_so(rare, kind):
+    with pytest.raises(ValueError, match="which cannot weigh classes"):
+        probes.fit_probe(rare[0], kind, class_weight="balanced")

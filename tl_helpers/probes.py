@@ -1,16 +1,19 @@
 """Small classifiers on features; their strength is chosen by validation."""
 
 import warnings
+from numbers import Real
 
 import numpy as np
 from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.svm import LinearSVC
+from sklearn.utils.class_weight import compute_sample_weight
 from threadpoolctl import ThreadpoolController
 
 from tl_helpers.inputs import check_features, check_labels
@@ -19,7 +22,7 @@ MAX_FOLDS = 4
 THREAD_POOLS = ThreadpoolController()  # to look for them takes longer than a small fit
 
 
-def fit_probe(train, kind="logistic", seed=0):
+def fit_probe(train, kind="logistic", seed=0, class_weight=None):
     """Fit a classifier on features, its setting chosen by cross-validation.
 
     The choice sees the training features only, never the test set.
@@ -29,25 +32,36 @@ def fit_probe(train, kind="logistic", seed=0):
         kind: "logistic", "svm" (linear), "knn" (cosine) or "prototypes" (nearest
             class mean).
         seed: int, decides the folds.
+        class_weight: what a mistake in each class counts, in the fit and in the choice
+            of the setting: {class number: float > 0}, or "balanced", which gives every
+            class the same say however rare it is; None counts every row alike. For
+            "logistic" and "svm".
 
     Returns:
-        a fitted scikit-learn estimator with `predict` and `score(values, labels)`. If
-        no feature varies, it gives every row the commonest label.
+        a fitted scikit-learn estimator with `predict` and `score(values, labels)`, the
+        share of right answers. If no feature varies, it gives every row the commonest
+        label.
 
     Raises:
-        ValueError: unknown kind, fewer than two classes, or values that are not
-            finite.
+        ValueError: unknown kind, fewer than two classes, values that are not finite,
+            or class weights that do not fit the classes or the kind.
     """
     values, labels = train
     check_training_set(values, labels)
     if not np.ptp(values, axis=0).any():  # a network whose ReLUs are all dead
         return DummyClassifier().fit(values, labels)
     estimator, settings = _candidates(kind, seed, len(labels))
+    if class_weight is not None:
+        _weigh(estimator, class_weight, kind, labels)
     num_folds = min(MAX_FOLDS, np.bincount(labels)[np.unique(labels)].min())
     if not settings or num_folds < 2:
         return _fit_quietly(estimator, values, labels)
     folds = StratifiedKFold(int(num_folds), shuffle=True, random_state=seed)
-    return _fit_quietly(GridSearchCV(estimator, settings, cv=folds), values, labels)
+    if class_weight is None:
+        search = GridSearchCV(estimator, settings, cv=folds)
+        return _fit_quietly(search, values, labels)
+    search = GridSearchCV(estimator, settings, cv=folds, scoring=_weighted_accuracy)
+    return _fit_quietly(search, values, labels).best_estimator_
 
 
 def probe_accuracy(train, test, kind="logistic", seed=0):
@@ -134,6 +148,31 @@ def _candidates(kind, seed, num_rows):
     raise ValueError(
         f"Got probe {kind!r}, expected 'logistic', 'svm', 'knn' or 'prototypes'."
     )
+
+
+def _weigh(estimator, class_weight, kind, labels):
+    """Set the class weights of a pipeline's last step, or say why they do not fit."""
+    if "class_weight" not in estimator[-1].get_params():
+        raise ValueError(
+            f"Got class_weight for probe {kind!r}, which cannot weigh classes, "
+            "expected 'logistic' or 'svm'; take one of them."
+        )
+    if not (isinstance(class_weight, str) and class_weight == "balanced"):
+        classes = np.unique(labels).tolist()
+        weights = class_weight if isinstance(class_weight, dict) else {}
+        own = [weights.get(number) for number in classes]
+        if not all(isinstance(one, Real) and 0 < one < np.inf for one in own):
+            raise ValueError(
+                f"Got class_weight={class_weight!r}, expected 'balanced' or a positive "
+                f"weight for each of the classes {classes}; name all of them."
+            )
+    estimator[-1].set_params(class_weight=class_weight)
+
+
+def _weighted_accuracy(estimator, values, labels):
+    """Share of right answers, each row counted with the weight of its class."""
+    weights = compute_sample_weight(estimator[-1].class_weight, labels)
+    return accuracy_score(labels, estimator.predict(values), sample_weight=weights)
 
 
 def _fit_quietly(estimator, values, labels):
