@@ -1,5 +1,7 @@
 """A folder of one's own: loaded, or one sentence that says what is wrong."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -87,6 +89,46 @@ def test_load_folder_with_one_class(tmp_path):
     (tmp_path / "cats").mkdir()
     with pytest.raises(ValueError, match="Got one class folder.*'cats'"):
         load_folder(tmp_path)
+
+
+def test_load_folder_numbers_the_classes_of_another_set(pets):
+    """Trained on bird, cat and dog, validated where no bird was seen."""
+    images = load_folder(pets, 8, class_names=("birds", "cats", "dogs"))
+    assert images.class_counts() == {"birds": 0, "cats": 3, "dogs": 2}
+    assert images.labels.tolist() == [1, 1, 1, 2, 2]
+    turned = load_folder(pets, 8, class_names=["dogs", "cats"])
+    assert turned.class_counts() == {"dogs": 2, "cats": 3}
+    assert turned.pixels()[:, 0, 0, 0].tolist() == [40, 40, 40, 200, 200]
+
+
+def test_load_folder_takes_one_class_of_those_that_are_named(pets):
+    (pets / "dogs").rename(pets / ".hidden")
+    images = load_folder(pets, 8, class_names=("birds", "cats"))
+    assert images.labels.tolist() == [1, 1, 1]
+
+
+def test_load_folder_refuses_a_class_that_is_not_named(pets):
+    with pytest.raises(ValueError, match="Got class folder 'dogs' .*only birds, cats"):
+        load_folder(pets, class_names=("birds", "cats"))
+
+
+@pytest.mark.parametrize(
+    "parts", [("train", "val"), ("Test", "Training"), ("seg_test", "seg_train", "x")]
+)
+def test_load_folder_tells_of_a_level_too_high(pets, tmp_path, parts):
+    for part in parts:
+        shutil.copytree(pets / "cats", tmp_path / "all" / part / "cats")
+    with pytest.raises(ValueError, match=r"which are parts .*[tT]rain.*, and the oth"):
+        load_folder(tmp_path / "all")
+    assert len(load_folder(tmp_path / "all", 8, class_names=parts)) == 3 * len(parts)
+
+
+def test_load_folder_warns_where_every_class_holds_the_same_folders(pets, tmp_path):
+    for domain in ("photo", "sketch"):
+        shutil.copytree(pets / "cats", tmp_path / "all" / domain / "cat")
+        shutil.copytree(pets / "dogs", tmp_path / "all" / domain / "dog")
+    with pytest.warns(UserWarning, match="photo, sketch .* each of them holds cat, do"):
+        load_folder(tmp_path / "all", 8)
 
 
 def test_load_folder_with_images_beside_the_classes(pets):

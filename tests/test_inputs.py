@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tl_helpers.inputs import (
+    check_class_names,
     check_features,
     check_labels,
     check_same_classes,
@@ -100,3 +101,23 @@ def test_check_same_classes_compares_only_what_both_know():
     for other in (SimpleNamespace(class_names=None), np.ones(3)):
         check_same_classes(known, other)
         check_same_classes(other, known)
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        ("ab", "Got class names 'ab', expected a name for each"),
+        (3, "Got class names 3"),
+        ((), r"Got class names \(\)"),
+        ((0, 1), r"Got class names \(0, 1\)"),
+        (("ant", "bee", "ant"), "Got class name 'ant' twice"),
+    ],
+)
+def test_check_class_names_refuses(names, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        check_class_names(names)
+
+
+def test_check_class_names_gives_plain_names():
+    names = check_class_names(np.array(["ant", "bee"]))
+    assert names == ("ant", "bee") and {type(name) for name in names} == {str}

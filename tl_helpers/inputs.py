@@ -1,5 +1,6 @@
 """What goes in: tables of numbers, labels, and whether the two go together."""
 
+from collections import Counter
 from itertools import zip_longest
 
 import numpy as np
@@ -86,6 +87,34 @@ def check_labels(name, values, labels):
             "return_inverse=True)[1]."
         )
     return whole
+
+
+def check_class_names(class_names):
+    """Refuse names that do not tell the classes apart.
+
+    Args:
+        class_names: sequence of str, in the order of the class numbers.
+
+    Returns:
+        tuple of str.
+
+    Raises:
+        ValueError: one str, no name, something else than names, or a name twice.
+    """
+    is_one = isinstance(class_names, str | bytes) or not np.iterable(class_names)
+    names = () if is_one else tuple(class_names)
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(
+            f"Got class names {class_names!r}, expected a name for each class in the "
+            'order of their numbers; for example ("cat", "dog").'
+        )
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(
+            f"Got class name {twice[0]!r} twice, expected a name of its own for each "
+            "class; rename one, or give both classes one number."
+        )
+    return tuple(map(str, names))
 
 
 def check_same_classes(first, second, names=("the first set", "the second")):

@@ -186,26 +186,39 @@ def find_bad_files(paths, size_px):
     return {path: fault for path, fault in zip(paths, faults, strict=True) if fault}
 
 
-def read_class_folders(folder):
+def read_class_folders(folder, class_names=None):
     """List the images below a folder that holds one folder a class.
 
     Args:
         folder: Path.
+        class_names: sequence of str, the classes in the order of their numbers; one
+            may lack its folder. None for those whose folders are there.
 
     Returns:
         (paths, labels, class names): list of n str, int64 (n,), tuple of str; classes
         and files sorted by name, hidden ones left out.
+
+    Raises:
+        ValueError: a folder that is not among the class names.
     """
-    classes = sorted(
+    folders = sorted(
         entry.name
         for entry in os.scandir(folder)
         if entry.is_dir() and not is_hidden(entry.name)
     )
+    classes = folders if class_names is None else list(class_names)
+    unknown = [name for name in folders if name not in classes]
+    if unknown:
+        raise ValueError(
+            f"Got class folder {unknown[0]!r} in {folder}, expected only "
+            f"{', '.join(classes[:10])}{', ...' * (len(classes) > 10)}; move it away, "
+            "or load both sets with a name for it."
+        )
     paths, labels = [], []
-    for label, name in enumerate(classes):
+    for name in folders:
         found = sorted(_walk(os.path.join(folder, name)))
         paths += found
-        labels += [label] * len(found)
+        labels += [classes.index(name)] * len(found)
     return paths, np.array(labels, np.int64), tuple(classes)
 
 

@@ -1,5 +1,6 @@
 """A directory of a person's own images, one folder a class."""
 
+import re
 import warnings
 from pathlib import Path
 
@@ -12,11 +13,13 @@ from tl_helpers.datasets.files import (
     read_class_folders,
 )
 from tl_helpers.datasets.image_set import ImageSet, Provenance
+from tl_helpers.inputs import check_class_names
 
 NUM_SHOWN = 10
+PART_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}
 
 
-def load_folder(path, size_px=128, skip_bad=False):
+def load_folder(path, size_px=128, skip_bad=False, class_names=None):
     """Load a folder that holds one folder of images a class.
 
     Every file is decoded once, to find the bad ones now and not in mid-training.
@@ -25,18 +28,25 @@ def load_folder(path, size_px=128, skip_bad=False):
         path: str or Path; hidden files and folders in it are ignored.
         size_px: int >= 1, height and width to which images are cropped and resized.
         skip_bad: leave files that cannot be read out, with a warning that names them.
+        class_names: sequence of str, the classes in the order of their numbers, such
+            as `train.class_names` where this folder is for validation; a class without
+            a folder here has no images. None for the folders' own names, sorted.
 
     Returns:
-        ImageSet decoded on demand, classes in the order of their folders' names.
+        ImageSet decoded on demand.
 
     Raises:
         FileNotFoundError: no such folder.
-        ValueError: fewer than two classes, a class without images, images beside the
-            class folders, or (without `skip_bad`) files that cannot be read.
+        ValueError: fewer than two classes, a class folder without images, or with a
+            name that is not asked for, images beside the class folders, folders that
+            are parts (train, test) rather than classes, or (without `skip_bad`) files
+            that cannot be read.
     """
     folder = Path(path).expanduser()
-    _check_layout(folder)
-    paths, labels, class_names = read_class_folders(folder)
+    if class_names is not None:
+        class_names = check_class_names(class_names)
+    folders = _check_layout(folder, class_names)
+    paths, labels, class_names = read_class_folders(folder, class_names)
     bad = find_bad_files(paths, size_px)
     if bad:
         report = _report(folder, bad)
@@ -45,7 +55,7 @@ def load_folder(path, size_px=128, skip_bad=False):
         warnings.warn(f"Skipped: {report}", stacklevel=2)
     is_good = np.array([path not in bad for path in paths], bool)
     paths, labels = np.array(paths, object)[is_good], labels[is_good]
-    _check_classes(folder, labels, class_names)
+    _check_classes(folder, folders, labels, class_names)
     provenance = Provenance(
         name=folder.name,
         origin=str(folder),
@@ -56,7 +66,8 @@ def load_folder(path, size_px=128, skip_bad=False):
     return ImageSet(ImageFiles(paths, size_px), labels, class_names, provenance)
 
 
-def _check_layout(folder):
+def _check_layout(folder, class_names):
+    """Return the names of the class folders, or say what is wrong with them."""
     if not folder.is_dir():
         raise FileNotFoundError(
             f"Got {folder}, which is no folder, expected one that holds one folder of "
@@ -64,7 +75,7 @@ def _check_layout(folder):
         )
     entries = [entry for entry in folder.iterdir() if not is_hidden(entry.name)]
     loose = sorted(entry.name for entry in entries if entry.is_file())
-    num_classes = len(entries) - len(loose)
+    folders = sorted(entry.name for entry in entries if not entry.is_file())
     if not entries:
         raise ValueError(
             f"Got {folder}, which is empty, expected one folder of images a class; "
@@ -75,16 +86,52 @@ def _check_layout(folder):
             f"Got {len(loose)} files directly in {folder} (such as {loose[0]!r}), "
             "expected only class folders; move every file into its class's folder."
         )
-    if num_classes < 2:
+    if class_names is not None:
+        return folders
+    if len(folders) < 2:
         raise ValueError(
-            f"Got one class folder in {folder} ({entries[0].name!r}), expected at "
-            "least two; add a folder for another class."
+            f"Got one class folder in {folder} ({folders[0]!r}), expected at least "
+            "two; add a folder for another class, load the folder below if that holds "
+            "them, or name all classes: class_names=..."
+        )
+    _check_level(folder, folders)
+    return folders
+
+
+def _check_level(folder, folders):
+    """Refuse parts of a data set that would be taken for classes; warn of the like."""
+    parts = [name for name in folders if PART_NAMES & set(_words(name))]
+    if len(parts) > 1:
+        first = max(parts, key=lambda name: "train" in name.lower())
+        raise ValueError(
+            f"Got folders {', '.join(parts)} in {folder}, which are parts of a data "
+            "set, expected one folder a class; load each part by itself: train = "
+            f"load_folder({str(folder / first)!r}), and the others with "
+            "class_names=train.class_names."
+        )
+    below = [
+        {path.name for path in (folder / name).iterdir() if path.is_dir()}
+        for name in folders
+    ]
+    shared = sorted(set.intersection(*below))
+    if len(shared) > 1:
+        warnings.warn(
+            f"Took the folders {', '.join(folders[:5])} in {folder} for the classes, "
+            f"though each of them holds {', '.join(shared[:5])}; if those are the "
+            f"classes, load one part: load_folder({str(folder / folders[0])!r}).",
+            stacklevel=4,
         )
 
 
-def _check_classes(folder, labels, class_names):
-    counts = np.bincount(labels, minlength=len(class_names))
-    empty = [name for name, count in zip(class_names, counts, strict=True) if not count]
+def _words(name):
+    return re.findall("[a-z]+", name.lower())
+
+
+def _check_classes(folder, folders, labels, class_names):
+    counts = dict(
+        zip(class_names, np.bincount(labels, minlength=len(class_names)), strict=True)
+    )
+    empty = [name for name in folders if not counts[name]]
     if empty:
         raise ValueError(
             f"Got no readable image in class folder {empty[0]!r} of {folder}, expected "
