@@ -59,17 +59,22 @@ def mnist_npz():
 
 @pytest.fixture
 def official(loopback, monkeypatch, tmp_path):
-    """Return a function that serves fake archives in place of a set's own."""
+    """Return a function that serves fake archives in place of a set's own.
+
+    The fakes hold two classes.
+    """
     monkeypatch.delenv("TL_DATA_DIR", raising=False)
     monkeypatch.setenv("TL_CACHE_DIR", str(tmp_path / "cache"))
 
-    def serve(name, *contents, role="whole"):
+    def serve(name, *contents, role="whole", num_classes=2):
         table = REAL if name in REAL else HELPERS
         archives = tuple(
             Archive(loopback.url(role, archive.file_name, content))
             for archive, content in zip(table[name].archives, contents, strict=True)
         )
-        spec = dataclasses.replace(table[name], archives=archives)
+        spec = dataclasses.replace(
+            table[name], archives=archives, num_classes=num_classes
+        )
         monkeypatch.setitem(table, name, spec)
         return loopback
 
@@ -92,18 +97,19 @@ def test_mnist_can_be_resized(official):
 
 def test_cifar10_keeps_pixels_and_labels_of_the_binary_archive(official):
     rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (6, 3, 32, 32), np.uint8)
+    pixels = rng.integers(0, 256, (7, 3, 32, 32), np.uint8)
     records = [bytes([i % 2]) + planes.tobytes() for i, planes in enumerate(pixels)]
     folder = "cifar-10-batches-bin"
     files = {f"{folder}/data_batch_{i + 1}.bin": records[i] for i in range(5)}
-    files[f"{folder}/test_batch.bin"] = records[5]
+    files[f"{folder}/test_batch.bin"] = records[5] + records[6]
     files[f"{folder}/batches.meta.txt"] = b"airplane\nautomobile\n\n"
     official("cifar10", tar(files))
     train, test = load_real("cifar10"), load_real("cifar10", "test")
     assert train.class_counts() == {"airplane": 3, "automobile": 2}
     expected = pixels[[0, 2, 4, 1, 3]].transpose(0, 2, 3, 1)
     assert np.array_equal(train.pixels(), expected)
-    assert test.labels.tolist() == [1]
+    assert test.labels.tolist() == [0, 1]
+    assert np.array_equal(test.pixels()[1], pixels[5].transpose(1, 2, 0))
 
 
 def test_tiny_imagenet_sorts_val_and_names_classes(official):
@@ -116,14 +122,17 @@ def test_tiny_imagenet_sorts_val_and_names_classes(official):
                 f"{root}/words.txt": "n01\ttoad, frog\nn02\tcrane\nn03\tcrane, bird\n",
                 **{f"{root}/train/n0{i}/images/a.JPEG": jpeg() for i in (1, 2, 3)},
                 f"{root}/train/n01/n01_boxes.txt": "",
-                f"{root}/val/images/v.JPEG": jpeg(),
-                f"{root}/val/val_annotations.txt": "v.JPEG\tn02\t0\t0\t9\t9\n",
+                **{f"{root}/val/images/{i}.JPEG": jpeg() for i in (1, 2, 3)},
+                f"{root}/val/val_annotations.txt": "".join(
+                    f"{i}.JPEG\tn0{i}\t0\t0\t9\t9\n" for i in (1, 2, 3)
+                ),
             }
         ),
+        num_classes=3,
     )
     assert load_real("tiny_imagenet").class_names == ("toad", "n02", "n03")
     folder = real.find("tiny_imagenet")
-    assert [p.name for p in folder.glob("val/n02/*")] == ["v.JPEG"]
+    assert [p.name for p in folder.glob("val/n02/*")] == ["2.JPEG"]
 
 
 def test_flowers_keep_the_photographers(official):
@@ -148,9 +157,10 @@ def test_cats_and_dogs_names_the_files_it_leaves_out(official, capsys):
 def test_stanford_dogs_follows_the_official_lists(official, tmp_path):
     from scipy.io import savemat
 
-    names = ["n01-Chow/n01_1.jpg", "n01-Chow/n01_2.jpg", "n02-black-and-tan/n02_1.jpg"]
+    kinds = ("n01-Chow", "n02-black-and-tan")
+    names = [f"{kind}/{kind[:3]}_{i}.jpg" for i in (1, 2) for kind in kinds]
     lists = {}
-    for part, rows in {"train": names[1:], "test": names[:1]}.items():
+    for part, rows in {"train": names[2:], "test": names[:2]}.items():
         cells = np.array(rows, object).reshape(-1, 1)
         savemat(tmp_path / "list.mat", {"file_list": cells})
         lists[f"{part}_list.mat"] = (tmp_path / "list.mat").read_bytes()
@@ -169,18 +179,18 @@ def trimap(rows):
 
 @pytest.fixture
 def pets(official):
-    """Two photographs to learn from and one to test on, 16 wide and 8 high."""
-    stems = ["Maine_Coon_1", "Maine_Coon_2", "pug_10"]
+    """Two photographs to learn from and two to test on, 16 wide and 8 high."""
+    stems = ["Maine_Coon_1", "Maine_Coon_2", "pug_10", "pug_11"]
     rows = np.full((8, 16), 2)  # background
     rows[2:4, 5:11], rows[4, 5:11] = 1, 3  # pet, then its border
     unseen = np.full((8, 16), 2)
     unseen[:, :4] = 1  # outside the centre square
     lists = {
         "annotations/trainval.txt": b"#comment\nMaine_Coon_1 1 1 1\npug_10 2 2 1\n",
-        "annotations/test.txt": b"Maine_Coon_2 1 1 1\n",
+        "annotations/test.txt": b"Maine_Coon_2 1 1 1\npug_11 2 2 1\n",
         "annotations/trimaps/._pug_10.png": b"the system's own",
     }
-    for stem, pixels in zip(stems, (rows, rows, unseen), strict=True):
+    for stem, pixels in zip(stems, (rows, rows, unseen, rows), strict=True):
         lists[f"annotations/trimaps/{stem}.png"] = trimap(pixels)
     images = tar({f"images/{stem}.jpg": jpeg(size=(16, 8)) for stem in stems})
     official("oxford_pets", images, tar(lists))
@@ -188,11 +198,11 @@ def pets(official):
 
 def test_oxford_pets_follows_the_official_lists(pets):
     assert load_real("oxford_pets").class_counts() == {"Maine_Coon": 1, "pug": 1}
-    assert len(load_real("oxford_pets", "test")) == 1
+    assert load_real("oxford_pets", "test").labels.tolist() == [0, 1]
 
 
 def test_oxford_pets_masks_are_the_pet_and_its_border_in_the_centre(pets):
-    extras = load_real("oxford_pets", "test", size_px=8).extras
+    extras = load_real("oxford_pets", "test", size_px=8)[:1].extras
     expected = np.zeros((1, 8, 8), bool)
     expected[0, 2:5, 1:7] = True  # 16 x 8 px lose 4 columns on either side
     assert extras["mask"].dtype == bool
@@ -201,7 +211,7 @@ def test_oxford_pets_masks_are_the_pet_and_its_border_in_the_centre(pets):
 
 
 def test_oxford_pets_masks_are_enlarged_without_new_values(pets):
-    extras = load_real("oxford_pets", "test", size_px=32).extras
+    extras = load_real("oxford_pets", "test", size_px=32)[:1].extras
     assert extras["mask"].sum() == 16 * 3 * 6
     assert extras["box"].tolist() == [[4, 8, 28, 20]]
     assert extras["box"].dtype == np.float32
@@ -284,7 +294,7 @@ def test_mirror_keeps_svhn_and_the_trimaps(official, pets, tmp_path):
     folder = tmp_path / "stick" / "datasets"
     names = sorted(path.name for path in (folder / "svhn").iterdir())
     assert names == ["test_32x32.mat", "train_32x32.mat"]
-    assert len(list((folder / "oxford_pets" / "trimaps").iterdir())) == 3
+    assert len(list((folder / "oxford_pets" / "trimaps").iterdir())) == 4
     assert verify(tmp_path / "stick") == 0
     (folder / "svhn" / "test_32x32.mat").write_bytes(b"x")
     assert verify(tmp_path / "stick") == 1
@@ -397,6 +407,47 @@ def test_load_real_of_half_a_set_names_the_missing_part(
         load_real("cifar10", "test")
 
 
+@pytest.fixture
+def cats_and_dogs_in_parts(tmp_path, monkeypatch):
+    """CIFAR-10 with two of its classes, where a name that is gone moves no other."""
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            (tmp_path / "cifar10" / part / name).mkdir(parents=True)
+            (tmp_path / "cifar10" / part / name / "1.jpg").write_bytes(jpeg())
+    spec = dataclasses.replace(REAL["cifar10"], num_classes=2)
+    monkeypatch.setitem(REAL, "cifar10", spec)
+    monkeypatch.setenv("TL_DATA_DIR", str(tmp_path))
+    return tmp_path / "cifar10"
+
+
+def test_load_real_refuses_a_part_that_lacks_a_class(cats_and_dogs_in_parts):
+    """Without its folder of cats, the dogs of the test set would be class 0."""
+    folder = cats_and_dogs_in_parts / "test"
+    assert load_real("cifar10", "test").class_names == ("cat", "dog")
+    (folder / "cat" / "1.jpg").unlink()
+    with pytest.raises(FileNotFoundError, match="Got no image of cat and 1 classes"):
+        load_real("cifar10", "test")
+    (folder / "cat").rmdir()
+    with pytest.raises(FileNotFoundError, match="no image of cat .*expected the 2 of"):
+        load_real("cifar10", "test")
+    assert len(load_real("cifar10", "train")) == 2
+
+
+def test_load_real_refuses_a_class_too_few_in_all_parts(cats_and_dogs_in_parts):
+    for part in ("train", "test"):
+        shutil.rmtree(cats_and_dogs_in_parts / part / "cat")
+    with pytest.raises(FileNotFoundError, match=r"Got 1 classes .*\(dog\), expected"):
+        load_real("cifar10", "test")
+
+
+def test_load_real_refuses_a_folder_that_is_none_of_its_classes(cats_and_dogs_in_parts):
+    shutil.copytree(
+        cats_and_dogs_in_parts / "test" / "cat", cats_and_dogs_in_parts / "test" / "bin"
+    )
+    with pytest.raises(FileNotFoundError, match=r"Got 3 classes .*\(bin, cat, dog\)"):
+        load_real("cifar10", "test")
+
+
 def test_load_real_refuses_unknown_names_and_parts():
     with pytest.raises(ValueError, match="Got data set 'cifar'.*cifar10"):
         load_real("cifar")
@@ -409,6 +460,7 @@ def test_catalogue_states_where_everything_comes_from(name):
     spec = real.describe(name)
     provenance = spec.provenance
     assert provenance.name == name and spec.parts
+    assert (spec.num_classes > 1) == (name in REAL)
     assert all((provenance.origin, provenance.licence, provenance.citation))
     assert spec.archives or spec.needs or name == "pacs"
     for archive in spec.archives:

@@ -37,6 +37,7 @@ class RealSet:
         provenance: origin, licence, citation and size.
         parts: the first is the default of `load`; "all" where no split is official.
         size_px: height and width at which images are decoded by default.
+        num_classes: how many there are, in every part; 0 for a set without classes.
         archives: official files; empty where they must be fetched by hand, or where
             the set is made from others.
         lay_out: function (archives, target) that makes the mirror layout.
@@ -47,6 +48,7 @@ class RealSet:
     provenance: Provenance
     parts: tuple
     size_px: int = 128
+    num_classes: int = 0
     archives: tuple = ()
     lay_out: Callable | None = None
     needs: tuple = ()
@@ -65,6 +67,7 @@ REAL = {
         ),
         parts=("train", "test"),
         size_px=28,
+        num_classes=10,
         archives=(
             Archive(
                 "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz",
@@ -85,6 +88,7 @@ REAL = {
         ),
         parts=("train", "test"),
         size_px=28,
+        num_classes=10,
         needs=("mnist", "bsds500"),
     ),
     "svhn": RealSet(
@@ -99,6 +103,7 @@ REAL = {
         ),
         parts=("train", "test"),
         size_px=32,
+        num_classes=10,
         archives=(
             Archive(
                 "http://ufldl.stanford.edu/housenumbers/train_32x32.mat",
@@ -123,6 +128,7 @@ REAL = {
         ),
         parts=("train", "test"),
         size_px=32,
+        num_classes=10,
         archives=(
             Archive(
                 "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
@@ -142,6 +148,7 @@ REAL = {
             "9,991 images, 7 classes, 4 domains, 180 MB",
         ),
         parts=("photo", "art_painting", "cartoon", "sketch"),
+        num_classes=7,
     ),
     "tiny_imagenet": RealSet(
         Provenance(
@@ -154,6 +161,7 @@ REAL = {
         ),
         parts=("train", "val"),
         size_px=64,
+        num_classes=200,
         archives=(
             Archive(
                 "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
@@ -172,6 +180,7 @@ REAL = {
             "3,670 photographs, 5 classes, 229 MB",
         ),
         parts=("all",),
+        num_classes=5,
         archives=(
             Archive(
                 "https://storage.googleapis.com/download.tensorflow.org/"
@@ -192,6 +201,7 @@ REAL = {
             "decoded are left out and named in skipped.txt",
         ),
         parts=("all",),
+        num_classes=2,
         archives=(
             Archive(
                 "https://download.microsoft.com/download/3/E/1/"
@@ -210,6 +220,7 @@ REAL = {
             "12,000 + 8,580 photographs, 120 breeds, 794 MB",
         ),
         parts=("train", "test"),
+        num_classes=120,
         archives=(
             Archive(
                 "http://vision.stanford.edu/aditya86/ImageNetDogs/images.tar",
@@ -233,6 +244,7 @@ REAL = {
             "3,680 + 3,669 photographs with masks, 37 breeds, 811 MB",
         ),
         parts=("train", "test"),
+        num_classes=37,
         archives=(
             Archive(
                 "https://www.robots.ox.ac.uk/~vgg/data/pets/data/images.tar.gz",

@@ -10,7 +10,12 @@ from PIL import Image, ImageOps
 from tl_helpers import profiles
 from tl_helpers.datasets.bundled import boxes_of
 from tl_helpers.datasets.catalogue import HELPERS, REAL
-from tl_helpers.datasets.files import ImageFiles, read_class_folders, resize_pixels
+from tl_helpers.datasets.files import (
+    ImageFiles,
+    is_hidden,
+    read_class_folders,
+    resize_pixels,
+)
 from tl_helpers.datasets.image_set import ImageSet
 from tl_helpers.downloads import DownloadError, fetch
 from tl_helpers.storage import whole_or_nothing
@@ -40,7 +45,8 @@ def load_real(name, part=None, size_px=None):
 
     Raises:
         ValueError: unknown name or part.
-        FileNotFoundError: a set that must be fetched by hand, or half of a set.
+        FileNotFoundError: a set that must be fetched by hand, half of a set, or a part
+            without all of its classes.
         DownloadError: it is on no disk and cannot be downloaded.
     """
     spec = describe(name)
@@ -182,7 +188,30 @@ def _read_folders(name, part, size_px):
             f"{', '.join(describe(name).parts)} in it; remove it or fill it again."
         )
     paths, labels, class_names = read_class_folders(folder)
+    _check_classes(name, folder, np.array(class_names)[np.unique(labels)].tolist())
     return ImageFiles(paths, size_px), labels, class_names, {}
+
+
+def _check_classes(name, folder, found):
+    """Refuse a part without all of its classes: the others would be renumbered."""
+    spec = describe(name)
+    others = [folder.parent / part for part in spec.parts if part != folder.name]
+    known = {
+        entry.name
+        for other in others
+        if other.is_dir()
+        for entry in other.iterdir()
+        if entry.is_dir() and not is_hidden(entry.name)
+    }
+    lacking = sorted(known - set(found))
+    if lacking or len(found) != spec.num_classes:
+        missing = f"no image of {', '.join(lacking[:5])} and " if lacking else ""
+        raise FileNotFoundError(
+            f"Got {missing}{len(found)} classes in {folder} ({', '.join(found[:10])}), "
+            f"expected the {spec.num_classes} of {name}; remove {folder.parent} and "
+            "fill it again, or load a part of the set as your own: load_folder("
+            f"{str(folder)!r})."
+        )
 
 
 def _read_tiny_imagenet(name, part, size_px):
