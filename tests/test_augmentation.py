@@ -174,6 +174,26 @@ def test_mixing_refuses_masks_and_boxes(squares, name):
         augmentation.policy(name, squares)(as_dictionary(squares))
 
 
+def test_policies_are_the_same_however_keras_is_set(squares):
+    """As for networks in half precision: `erase`, `mixup` and `cutmix` died of it."""
+    images = squares.pixels()[:6], squares.labels[:6]
+    policy = augmentation.policy("+".join(augmentation.names()), squares)
+    settings = {"dtype_policy": "mixed_float16", "floatx": "float16"}
+    settings["image_data_format"] = "channels_first"
+    before = {name: getattr(keras.config, name)() for name in settings}
+    try:
+        for name, value in settings.items():
+            getattr(keras.config, f"set_{name}")(value)
+        found = policy.fresh()(*images)
+        assert keras.config.dtype_policy().name == "mixed_float16"  # for the networks
+        assert keras.config.image_data_format() == "channels_first"
+    finally:
+        for name, value in before.items():
+            getattr(keras.config, f"set_{name}")(value)
+    for part, wanted in zip(found, policy(*images), strict=True):
+        assert np.array_equal(part, wanted) and part.dtype == wanted.dtype == np.float32
+
+
 @pytest.fixture(scope="module")
 def mixers():
     return [augmentation.policy(name, 5) for name in MIXING]

@@ -1,5 +1,7 @@
 """Keras's augmentation layers as named policies; labels, masks and boxes follow."""
 
+import contextlib
+
 import keras
 import numpy as np
 from keras import layers
@@ -39,9 +41,10 @@ class Policy:
         self.has_flips = has_flips
         self.seed = seed
         seeds = _distinct_seeds(seed)
-        self._steps = [
-            step for part in _parts(name) for step in _RECIPES[part](self, seeds)
-        ]
+        with _float32_channels_last():
+            self._steps = [
+                step for part in _parts(name) for step in _RECIPES[part](self, seeds)
+            ]
         self._graph = tf.function(self._run, autograph=False, reduce_retracing=True)
 
     def __repr__(self):
@@ -111,7 +114,7 @@ class Policy:
         """Run the steps on the CPU, where `tf.data` runs, and restore the types."""
         import tensorflow as tf
 
-        with tf.device("CPU:0"):
+        with tf.device("CPU:0"), _float32_channels_last():
             moved, labels = _as_floats(data), data.get("labels")
             for step in self._steps:
                 moved, labels = step(moved, labels)
@@ -197,7 +200,7 @@ def predict_views(model, images, views, num_views=8):
         batch = images[start : start + BATCH_SIZE].astype("float32")
         shown = [batch, *(views(batch) for _ in range(num_views - 1))]
         logits = np.stack([model.predict_on_batch(view) for view in shown])
-        batches.append(softmax(logits, axis=-1).mean(axis=0))
+        batches.append(softmax(logits.astype("float32"), axis=-1).mean(axis=0))
     return np.concatenate(batches)
 
 
@@ -206,6 +209,28 @@ def _distinct_seeds(seed):
     rng = np.random.default_rng(seed)
     while True:
         yield int(rng.integers(2**31))
+
+
+@contextlib.contextmanager
+def _float32_channels_last():
+    """What layers built or traced inside work in, however Keras is set for networks.
+
+    Under float16 some of these layers fail, and the others round images to it. To give
+    every layer its `dtype` would not do: some build others inside.
+    """
+    config = keras.config
+    found = config.dtype_policy(), config.floatx(), config.image_data_format()
+    try:
+        _set_keras("float32", "float32", "channels_last")
+        yield
+    finally:
+        _set_keras(*found)
+
+
+def _set_keras(dtype_policy, floatx, data_format):
+    keras.config.set_dtype_policy(dtype_policy)
+    keras.config.set_floatx(floatx)
+    keras.config.set_image_data_format(data_format)
 
 
 def _parts(name):
