@@ -216,7 +216,7 @@ def test_class_shift_ignores_unit_origin_and_rotation(seed, unit):
     [
         ([0, 0, 1, 2], r"target classes \[2\], which the source lacks"),
         ([1, 1, 1, 1], "target labels of one class"),
-        ([0, 1], r"target labels of shape \(2,\) for 4 rows"),
+        ([0, 1], r"labels of shape \(2,\) for 4 rows"),
         ([0.5, 0, 1, 1], "type float64, such as 0.5, 0.0, 1.0, expected class"),
         ([-1, 0, 1, 1], "from 0 on"),
     ],

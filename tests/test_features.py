@@ -179,6 +179,29 @@ def test_class_names_go_along_with_features(backbone):
     assert rows.class_names == ("a", "b") and len(list(rows)) == 2
 
 
+@pytest.mark.parametrize(
+    ("values", "labels", "names", "sentence"),
+    [
+        (np.ones((3, 2)), [0, 1], None, r"labels of shape \(2,\) for 3 rows"),
+        (np.ones((3, 2)), [[0], [1], [1]], None, r"labels of shape \(3, 1\) for 3"),
+        (np.ones((3, 2)), ["a", "b", "b"], None, "such as a, b, b, expected class num"),
+        (np.ones((3, 2)), [0, 1, 2], ("a", "b"), "from 0 to 2, expected 0 to 1 for 2"),
+        (np.ones((3, 2)), [0, 1, 1], ("a", "a"), "class name 'a' twice"),
+        ("abc", [0, 1, 1], None, "values of type str, expected an array"),
+    ],
+)
+def test_features_refuse_labels_that_do_not_fit(values, labels, names, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        features.Features(values, labels, names)
+
+
+@pytest.mark.parametrize("rows", [[3], [-1], [0.0], [True, False], 1])
+def test_features_refuse_rows_that_they_lack(rows):
+    three = features.Features(np.ones((3, 2)), [0, 1, 1])
+    with pytest.raises(ValueError, match="^Got .*expected"):
+        three[rows]
+
+
 def test_standardise_refuses_another_width():
     with pytest.raises(ValueError, match="as many columns"):
         features.standardise(np.ones((2, 3)), like=np.ones((2, 4)))

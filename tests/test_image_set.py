@@ -1,5 +1,7 @@
 """`ImageSet`: checked on construction, split by index, batched without loss."""
 
+from dataclasses import replace
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -64,7 +66,7 @@ def test_image_set_names_images_of_another_kind(images, sentence):
 
 
 def test_image_set_names_extras_of_another_length():
-    with pytest.raises(ValueError, match="2 rows of pose for 3 images"):
+    with pytest.raises(ValueError, match=r"'pose' of shape \(2,\) for 3 images"):
         make_set([0, 1, 1], extras={"pose": np.zeros(2)})
 
 
@@ -81,6 +83,32 @@ def test_image_set_leaves_the_callers_array_writeable():
     images[0], labels[0] = 1, 1
 
 
+def test_image_set_keeps_its_own_extras():
+    extras = {"pose": [1, 2, 3]}
+    images = make_set([0, 1, 1], extras=extras)
+    extras["pose"] = [0]
+    assert images[[2, 0]].extras["pose"].tolist() == [3, 1]
+    with pytest.raises(ValueError, match="Got extras of type list, expected a dict"):
+        make_set([0, 1, 1], extras=[1, 2, 3])
+
+
+def test_image_set_names_class_names_that_are_none():
+    images = make_set([0, 1])
+    assert replace(images, class_names=["a", "b"]).class_names == ("a", "b")
+    with pytest.raises(ValueError, match="Got class name 'a' twice"):
+        replace(images, class_names=("a", "a"))
+    with pytest.raises(ValueError, match="Got class names 'ab', expected a name"):
+        replace(images, class_names="ab")
+
+
+@pytest.mark.parametrize("rows", [[4], [-1], [0.0], [True], 2, [[0]], "1", None])
+def test_image_set_refuses_rows_that_it_lacks(rows):
+    images = make_set([0, 1, 2, 0])
+    for choose in (images.__getitem__, images.pixels):
+        with pytest.raises(ValueError, match="^Got (rows|a mask) .*expected"):
+            choose(rows)
+
+
 @pytest.mark.parametrize("rows", [[2, 0], slice(1, 3), np.arange(4) > 1])
 def test_image_set_selects_images_labels_and_extras_together(rows):
     images = make_set([0, 1, 2, 0], extras={"row": np.arange(4)})[rows]
@@ -88,6 +116,10 @@ def test_image_set_selects_images_labels_and_extras_together(rows):
     assert np.array_equal(rows_of(images), expected)
     assert np.array_equal(images.extras["row"], expected)
     assert np.array_equal(images.labels, np.array([0, 1, 2, 0])[expected])
+
+
+def test_image_set_of_no_rows_is_empty():
+    assert len(make_set([0, 1, 2])[[]]) == 0
 
 
 def test_image_set_counts_classes_and_describes_itself():

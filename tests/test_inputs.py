@@ -8,7 +8,9 @@ import pytest
 from tl_helpers.inputs import (
     check_class_names,
     check_features,
+    check_labelled,
     check_labels,
+    check_rows,
     check_same_classes,
     draw_rows,
     in_one_unit,
@@ -70,6 +72,10 @@ def test_check_labels_gives_whole_numbers(labels):
         (["cat", "dog", "dog"], "such as cat, dog, dog, expected class numbers"),
         ([None, 1, 2], "of type object, such as None, 1, 2, expected class numbers"),
         ([True, False, True], "of type bool"),
+        ([[0], [1, 2], [1]], r"of type object, such as \[0\], \[1, 2\], \[1\]"),
+        (range(2), r"of shape \(2,\) for 3 rows"),
+        ((x for x in [0, 1, 1]), r"of shape \(\) for 3 rows"),
+        ([np.inf, 0, 1], "such as inf, 0.0, 1.0"),
     ],
 )
 def test_check_labels_says_what_is_wrong_and_how_to_mend_it(labels, sentence):
@@ -121,3 +127,67 @@ def test_check_class_names_refuses(names, sentence):
 def test_check_class_names_gives_plain_names():
     names = check_class_names(np.array(["ant", "bee"]))
     assert names == ("ant", "bee") and {type(name) for name in names} == {str}
+
+
+def test_check_labels_alone_and_below_the_number_of_classes():
+    assert check_labels("", None, [2, 0]).tolist() == [2, 0]
+    assert check_labels("", [], []).dtype == np.int64
+    with pytest.raises(ValueError, match=r"of shape \(2, 1\), expected one .*\(n,\)"):
+        check_labels("", None, [[2], [0]])
+    assert check_labels("", None, [2, 0], num_classes=3).tolist() == [2, 0]
+    with pytest.raises(ValueError, match="from 0 to 3, expected 0 to 2 for 3 classes"):
+        check_labels("", None, [3, 0], num_classes=3)
+
+
+@pytest.mark.parametrize(
+    ("rows", "wanted"),
+    [
+        (slice(1, None), [1, 2]),
+        ([2, 0, 2], [2, 0, 2]),
+        (np.uint8([1]), [1]),
+        ([False, True, True], [1, 2]),
+        ([], []),
+        (np.array([], bool), []),
+    ],
+)
+def test_check_rows_gives_row_numbers(rows, wanted):
+    assert check_rows(rows, 3).tolist() == wanted
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ([3], r"Got rows from 3 to 3, expected 0 to 2 of 3 rows.*\[-3:\]"),
+        ([0, -1], "Got rows from -1 to 0, expected 0 to 2"),
+        ([0.0, 1.0], r"Got rows of type float64 and shape \(2,\), expected a slice"),
+        ([True, False], "Got a mask of 2 rows for 3"),
+        (np.ones((3, 1), bool), r"of type bool and shape \(3, 1\)"),
+        (1, r"of type int64 and shape \(\).*\[\[3\]\]"),
+        (None, "of type object"),
+        (["a"], "of type <U1"),
+    ],
+)
+def test_check_rows_names_what_is_no_row(rows, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        check_rows(rows, 3)
+
+
+def test_check_labelled_takes_features_and_pairs_apart():
+    rows = SimpleNamespace(values=np.ones((2, 1)), labels=[1.0, 0.0])
+    for given in (rows, (rows.values, rows.labels)):
+        values, labels = check_labelled("training set", given)
+        assert values is rows.values and labels.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    "rows", [np.ones((2, 3)), "ab", None, (np.ones(2),), (3, 4), named("ant"), [1, 2]]
+)
+def test_check_labelled_refuses_the_rest(rows):
+    with pytest.raises(ValueError, match="Got a test set of type .*, expected Feature"):
+        check_labelled("test set", rows)
+
+
+@pytest.mark.parametrize("values", [[["a", "b"]] * 2, [[None, 1]] * 2, [[1], [1, 2]]])
+def test_check_features_refuses_what_are_no_numbers(values):
+    with pytest.raises(ValueError, match="Got features"):
+        check_features("features", values)

@@ -157,7 +157,6 @@ BRIGHT = Features(rows(4, 2, 2, 3, top=255), np.arange(4))
     [
         (FOUR, rows(0, 3), "empty target"),
         (Features(rows(0, 3), np.arange(0)), rows(4, 3), "empty source"),
-        (replace(FOUR, labels=np.arange(3)), rows(4, 3), r"shape \(3,\) for 4 rows"),
         (FOUR, rows(4, 5), r"\(3,\) and target rows .*\(5,\)"),
         (FOUR, rows(4, 3) * np.nan, "not finite"),
         (FOUR, 7, r"a target of shape \(\)"),

@@ -106,7 +106,7 @@ ONES, OTHER = np.ones((40, 4)), np.r_[LABELS[:-1], 9]
     [
         ({}, features(ONES), "no source"),
         ({"a": ONES}, features(ONES), "'a' of type ndarray, expected Features"),
-        ({"a": features(ONES[:39])}, features(ONES), "a label for each row"),
+        ({"a": features(ONES)[:39]}, features(ONES), "other labels with 'a'"),
         ({"a": features(ONES, OTHER)}, features(ONES), "other labels with 'a'"),
         ({"a": features(np.ones((40, 2, 2, 3)))}, features(ONES), "flatten images"),
         ({"a": features(ONES, OTHER)}, features(ONES, OTHER), "one row of class 9"),

@@ -322,7 +322,6 @@ def rows(*labels):
     [
         ({}, "no candidate"),
         ({"a": np.ones((3, 1))}, "'a' of type ndarray, expected Features"),
-        ({"a": Features(np.ones((3, 1)), np.arange(4))}, "a label for each row"),
         ({"a": rows(0, 1, 1), "b": rows(1, 0, 1)}, "other labels with 'b' than"),
         ({"a": rows(0, 1)}, "2 labels of as many classes"),
     ],

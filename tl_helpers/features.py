@@ -16,6 +16,7 @@ from keras import ops
 from tqdm import tqdm
 
 from tl_helpers import profiles
+from tl_helpers.inputs import check_class_names, check_labels, check_rows
 from tl_helpers.storage import hash_arrays, read_json, whole_or_nothing, write_json
 
 PIXELS_AT_ONCE = 2**18  # in one batch on a CPU; make bench compares with others
@@ -34,14 +35,35 @@ class Features:
         values: float32 (n, d), the block's map averaged over height and width.
         labels: int64 (n,).
         class_names: one name a class, in label order; None where they are not known.
+
+    Raises:
+        ValueError: labels that are not one class number for each row, or names that
+            do not fit them.
     """
 
     values: np.ndarray
     labels: np.ndarray
     class_names: tuple | None = None
 
+    def __post_init__(self):
+        """Check the labels against the values and the names."""
+        values, names = np.asarray(self.values), self.class_names
+        if not values.ndim:
+            raise ValueError(
+                f"Got values of type {type(self.values).__name__}, expected an array "
+                "(n, d); take those of an ImageSet, features.extract(backbone, images)."
+            )
+        if names is not None:
+            names = check_class_names(names)
+        num_classes = None if names is None else len(names)
+        labels = check_labels("", values, self.labels, num_classes)
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "class_names", names)
+
     def __getitem__(self, rows):
         """Return the Features of these rows (indices, a slice or a boolean mask)."""
+        rows = check_rows(rows, len(self))
         return Features(self.values[rows], self.labels[rows], self.class_names)
 
     def __len__(self):

@@ -6,6 +6,15 @@ from itertools import zip_longest
 import numpy as np
 
 TINY = 1e-12  # stands for a spread of 0
+WAYS = {  # from whatever was given to what is wanted
+    "Model": "give a built keras.Model, whose first layer is a keras.Input",
+    "Classifier": "build it with finetuning.classifier(backbone, num_classes)",
+    "Backbone": "load one with backbones.load(name)",
+    "ImageSet": "load one with datasets.load(name) or datasets.load_folder(path)",
+    "Features": "take features.extract(backbone, images), or Features(values, labels)",
+    "Episodes": "draw them with fewshot.episodes",
+    "dict": "give {name: value}",
+}
 
 
 def check_domains(source, target):
@@ -28,65 +37,153 @@ def check_domains(source, target):
         )
 
 
-def check_features(name, values):
+def check_features(name, values, least=2):
     """Refuse what is no table of numbers.
 
     Args:
         name: str, such as "source features", for the sentence.
         values: float (n, d).
+        least: int, how many rows there must be.
 
     Raises:
-        ValueError: another shape, fewer than 2 rows, or values that are not finite.
+        ValueError: another shape, fewer rows, or values that are not finite numbers.
     """
-    if np.ndim(values) != 2 or np.shape(values)[1] == 0:
+    values = _as_array(values)
+    if values.ndim != 2 or values.shape[1] == 0:
         raise ValueError(
-            f"Got {name} of shape {np.shape(values)}, expected (n, d); average maps "
+            f"Got {name} of shape {values.shape}, expected (n, d); average maps "
             "over height and width first."
         )
-    if len(values) < 2:
+    if len(values) < least:
         raise ValueError(
-            f"Got {len(values)} rows of {name}, expected at least 2; give those of "
-            "more images."
+            f"Got {len(values)} rows of {name}, expected at least {least}; give those "
+            "of more images."
         )
-    if not np.isfinite(values).all():
+    if values.dtype.kind not in "biuf" or not np.isfinite(values).all():
         raise ValueError(
             f"Got {name} that are not finite, expected real numbers; look for broken "
             "images or a network with broken weights."
         )
 
 
-def check_labels(name, values, labels):
+def check_labelled(name, rows):
+    """Take Features, or a pair of values and labels, apart.
+
+    Args:
+        name: str, such as "training set", for the sentence.
+        rows: Features, or (values, labels).
+
+    Returns:
+        (values, labels): what was given, and int64 (n,).
+
+    Raises:
+        ValueError: something else, or labels that do not fit (see `check_labels`).
+    """
+    if hasattr(rows, "values") and hasattr(rows, "labels"):
+        rows = rows.values, rows.labels
+    if not isinstance(rows, tuple) or len(rows) != 2 or not _as_array(rows[0]).ndim:
+        raise ValueError(
+            f"Got a {name} of type {type(rows).__name__}, expected Features; take "
+            "those of an ImageSet, features.extract(backbone, images), or give an "
+            "array with its labels, Features(values, labels)."
+        )
+    return rows[0], check_labels(name, *rows)
+
+
+def check_labels(name, values, labels, num_classes=None):
     """Refuse labels that are not one class number for each row.
 
     Args:
         name: str, names the set in the sentence, such as "source"; "" for no name.
-        values: array (n, ...).
+        values: array (n, ...); None where labels come alone.
         labels: (n,) whole numbers from 0 on, of any numeric type.
+        num_classes: int, which every number is below; None for any.
 
     Returns:
         int64 (n,).
 
     Raises:
-        ValueError: a column, one-hot rows or another length; names, parts of a whole
-            or negative numbers.
+        ValueError: a column, one-hot rows or another length; names, parts of a whole,
+            or numbers that stand for no class.
     """
-    labels, subject = np.asarray(labels), f"{name} labels".lstrip()
-    if labels.shape != (len(values),):
+    labels, subject = _as_array(labels), f"{name} labels".lstrip()
+    for_rows, wanted = "", "(n,)"
+    if values is not None:
+        for_rows, wanted = f" for {len(values)} rows", f"({len(values)},)"
+    if labels.ndim != 1 or wanted not in ("(n,)", f"({len(labels)},)"):
         raise ValueError(
-            f"Got {subject} of shape {labels.shape} for {len(values)} rows, expected "
-            f"one label for each row, ({len(values)},); give both in the same order, "
-            "and take argmax(axis=1) of one-hot rows, ravel() of a column."
+            f"Got {subject} of shape {labels.shape}{for_rows}, expected one label for "
+            f"each row, {wanted}; give both in the same order, and take "
+            "argmax(axis=1) of one-hot rows, ravel() of a column."
         )
     with np.errstate(invalid="ignore"):  # NaN, which differs from whatever it becomes
         whole = labels.astype(np.int64) if labels.dtype.kind in "iuf" else None
-    if whole is None or not np.array_equal(whole, labels) or whole.min(initial=0) < 0:
+    if not len(labels):
+        return np.zeros(0, np.int64)
+    if whole is None or not np.array_equal(whole, labels) or whole.min() < 0:
         shown = ", ".join(str(label) for label in labels[:3])
         raise ValueError(
             f"Got {subject} of type {labels.dtype}, such as {shown}, expected class "
             "numbers from 0 on; number the classes: np.unique(names, "
             "return_inverse=True)[1]."
         )
+    if num_classes is not None and whole.max() >= num_classes:
+        raise ValueError(
+            f"Got {subject} from {whole.min()} to {whole.max()}, expected 0 to "
+            f"{num_classes - 1} for {num_classes} classes; renumber them, or look "
+            "whether classes and labels are of one data set."
+        )
     return whole
+
+
+def check_rows(rows, num_rows):
+    """Turn a choice of rows into their numbers.
+
+    Args:
+        rows: slice, bool (n,), or whole numbers (k,) from 0 to n - 1.
+        num_rows: n.
+
+    Returns:
+        int64 (k,).
+
+    Raises:
+        ValueError: a mask of another length, or something else than row numbers.
+    """
+    if isinstance(rows, slice):
+        return np.arange(num_rows)[rows]
+    chosen = _as_array(rows)
+    if chosen.shape == (0,):
+        return np.zeros(0, np.int64)
+    if chosen.ndim == 1 and chosen.dtype.kind == "b" and len(chosen) != num_rows:
+        raise ValueError(
+            f"Got a mask of {len(chosen)} rows for {num_rows}, expected one value for "
+            "each row; make it from labels of the same set."
+        )
+    if chosen.ndim != 1 or chosen.dtype.kind not in "biu":
+        raise ValueError(
+            f"Got rows of type {chosen.dtype} and shape {chosen.shape}, expected a "
+            "slice, a mask or whole numbers (k,); write [[3]] for row 3 alone."
+        )
+    if chosen.dtype.kind == "b":
+        return np.flatnonzero(chosen)
+    if not 0 <= chosen.min() <= chosen.max() < num_rows:
+        raise ValueError(
+            f"Got rows from {chosen.min()} to {chosen.max()}, expected 0 to "
+            f"{num_rows - 1} of {num_rows} rows; draw them from the same set, and "
+            "count from the end by a slice, [-3:]."
+        )
+    return chosen.astype(np.int64)
+
+
+def _as_array(values):
+    """Return an array; lists of unequal lengths become objects."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        rows = np.empty(len(values), object)
+        for i, row in enumerate(values):
+            rows[i] = row
+        return rows
 
 
 def check_class_names(class_names):
@@ -200,3 +297,164 @@ def in_one_unit(values, reference):
     reference = np.asarray(reference, float)
     spread = np.sqrt(reference.var(axis=0).mean())
     return (values - reference.mean(axis=0)) / max(spread, TINY)
+
+
+def check_whole(least=0, **given):
+    """Refuse what is no whole number from `least` on.
+
+    Args:
+        least: int.
+        **given: the arguments by name.
+
+    Raises:
+        ValueError: a part of a whole, True, NaN, text, or a smaller number.
+    """
+    for name, value in given.items():
+        number = _as_array(value)
+        if number.ndim or number.dtype.kind not in "iu" or number < least:
+            raise ValueError(
+                f"Got {_shown(name, value)}, expected a whole number from {least} on; "
+                "round it, or look whether arguments changed places."
+            )
+
+
+def check_share(**given):
+    """Refuse what is no share in [0, 1], such as percent.
+
+    Args:
+        **given: the arguments by name.
+
+    Raises:
+        ValueError: a number outside [0, 1], NaN, or no number.
+    """
+    _check_range(
+        given, lambda x: 0 <= x <= 1, "a share in [0, 1]; divide percent by 100"
+    )
+
+
+def check_positive(**given):
+    """Refuse what is no number above 0; as for `check_share`."""
+    _check_range(given, lambda x: x > 0, "a finite number above 0; look at its sign")
+
+
+def check_not_negative(**given):
+    """Refuse what is no number from 0 on; as for `check_share`."""
+    _check_range(given, lambda x: x >= 0, "a finite number of at least 0")
+
+
+def check_flag(**given):
+    """Refuse what is neither True nor False: a word such as "no" would count as True.
+
+    Args:
+        **given: the arguments by name.
+
+    Raises:
+        ValueError: anything else.
+    """
+    for name, value in given.items():
+        if not isinstance(value, bool | np.bool_):
+            raise ValueError(f"Got {_shown(name, value)}, expected True or False.")
+
+
+def check_choice(choices, **given):
+    """Refuse what is none of the names that are known.
+
+    Args:
+        choices: names, as keys of a dict or in a sequence.
+        **given: the arguments by name.
+
+    Raises:
+        ValueError: anything else.
+    """
+    for name, value in given.items():
+        if not isinstance(value, str) or value not in choices:
+            raise ValueError(
+                f"Got {_shown(name, value)}, expected one of {', '.join(choices)}."
+            )
+
+
+def check_kind(*kinds, **given):
+    """Refuse an object of another class, and say how to get one that fits.
+
+    Args:
+        *kinds: classes.
+        **given: the arguments by name.
+
+    Raises:
+        ValueError: an instance of none of them.
+    """
+    for name, value in given.items():
+        if not isinstance(value, kinds):
+            names = [kind.__name__ for kind in kinds]
+            way = WAYS.get(names[0], "look whether arguments changed places")
+            raise ValueError(
+                f"Got {name} of type {type(value).__name__}, expected "
+                f"{' or '.join(names)}; {way}."
+            )
+
+
+def check_callable(**given):
+    """Refuse what cannot be called; as for `check_flag`."""
+    for name, value in given.items():
+        if not callable(value):
+            raise ValueError(
+                f"Got {_shown(name, value)}, expected a function; give its name "
+                "without brackets and quotation marks."
+            )
+
+
+def check_numbers(name, values, shape, least=1):
+    """Refuse what is no array of finite numbers of the shape that is wanted.
+
+    Args:
+        name: str, for the sentence.
+        values: numbers.
+        shape: str as in docstrings, "(n, d)", "(n, ...)" or "(height, width, 3)".
+        least: int, how many rows there must be.
+
+    Returns:
+        array of that shape.
+
+    Raises:
+        ValueError: another rank or size, too few rows, no numbers, or some that are
+            not finite.
+    """
+    array = _as_array(values)
+    wanted = [part.strip() for part in shape.strip("()").split(",") if part.strip()]
+    has_rank = array.ndim > 0 if "..." in wanted else array.ndim == len(wanted)
+    fits = has_rank and all(
+        not part.isdigit() or int(part) == size
+        for part, size in zip(wanted, array.shape, strict=False)
+    )
+    if not fits or array.dtype.kind not in "biuf" or len(array) < least:
+        raise ValueError(
+            f"Got {name} of type {type(values).__name__} and shape {array.shape}, "
+            f"expected numbers {shape}, at least {least} of the first; turn a tf.data "
+            "set or a list into one NumPy array."
+        )
+    if not np.isfinite(array).all():
+        raise ValueError(
+            f"Got {name} that are not finite, expected real numbers; look for broken "
+            "images or weights."
+        )
+    return array
+
+
+def check_tensor(name, values, shape):
+    """Refuse as `check_numbers` what is no tensor: one may be known in shape alone."""
+    if isinstance(values, np.ndarray) or not hasattr(values, "shape"):
+        check_numbers(name, values, shape)
+
+
+def _check_range(given, fits, wanted):
+    for name, value in given.items():
+        number = _as_array(value)
+        is_number = number.ndim == 0 and number.dtype.kind in "iuf"
+        if not is_number or not np.isfinite(number) or not fits(number):
+            raise ValueError(f"Got {_shown(name, value)}, expected {wanted}.")
+
+
+def _shown(name, value):
+    if value is None or (np.isscalar(value) and len(repr(value)) < 40):
+        return f"{name}={value!r}"
+    return f"{name} of type {type(value).__name__}"

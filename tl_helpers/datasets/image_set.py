@@ -3,13 +3,12 @@
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import numpy as np
 
 from tl_helpers.datasets.batches import in_order, num_threads, reader, untuned
 from tl_helpers.datasets.files import resize_pixels
-from tl_helpers.inputs import check_labels
+from tl_helpers.inputs import check_class_names, check_labels, check_rows
 from tl_helpers.storage import hash_arrays
 
 
@@ -46,8 +45,8 @@ class ImageSet:
         extras: further arrays of n rows (mask, box, depth, pose, group, ...).
 
     Raises:
-        ValueError: labels, extras and images disagree in length, or a label is out
-            of range, or the images are not uint8 RGB.
+        ValueError: labels, extras and images disagree in length, a label is out of
+            range, a class has no name of its own, or the images are not uint8 RGB.
     """
 
     images: object
@@ -58,8 +57,12 @@ class ImageSet:
 
     def __post_init__(self):
         """Check the parts against each other and make the arrays read-only."""
-        labels = _check_parts(self.images, self.labels, self.class_names, self.extras)
+        names = check_class_names(self.class_names)
+        labels = _check_parts(self.images, self.labels, len(names), self.extras)
         object.__setattr__(self, "labels", _read_only(labels))
+        object.__setattr__(self, "class_names", names)
+        extras = {name: np.asarray(rows) for name, rows in self.extras.items()}
+        object.__setattr__(self, "extras", extras)
         if isinstance(self.images, np.ndarray):
             object.__setattr__(self, "images", _read_only(self.images))
 
@@ -69,7 +72,7 @@ class ImageSet:
 
     def __getitem__(self, rows):
         """Return the ImageSet of these rows (indices, a slice or a boolean mask)."""
-        rows = np.arange(len(self))[rows]
+        rows = check_rows(rows, len(self))
         if isinstance(self.images, np.ndarray):
             images = self.images[rows]
         else:
@@ -85,9 +88,12 @@ class ImageSet:
             f"{height}x{width} px, {len(self.class_names)} classes)"
         )
 
-    @cached_property
+    @property
     def fingerprint(self):
-        """Hash of pixels (or of the files' bytes) and labels, as hex digits."""
+        """Hash of pixels (or of the files' bytes) and labels, as hex digits.
+
+        Taken anew every time: an array may have changed through another name.
+        """
         digest = hashlib.sha256(hash_arrays(self.labels).encode())
         if isinstance(self.images, np.ndarray):
             with ThreadPoolExecutor() as pool:  # hashing lets go of Python's lock
@@ -134,7 +140,7 @@ class ImageSet:
 
     def pixels(self, rows=slice(None)):
         """Decode rows into uint8 (k, height, width, 3), RGB, [0, 255]."""
-        return self.images[np.arange(len(self))[rows]]
+        return self.images[check_rows(rows, len(self))]
 
     def batches(self, batch_size, shuffle=False, seed=0, augment=None):
         """Turn the set into a `tf.data.Dataset`.
@@ -185,30 +191,28 @@ def _read_only(array):
     return view
 
 
-def _check_parts(images, labels, class_names, extras):
+def _check_parts(images, labels, num_classes, extras):
     """Return the labels as int64 (n,), or say what does not fit."""
-    shape = images.shape
+    shape = getattr(images, "shape", ())
     if len(shape) != 4 or shape[-1] != 3:
         raise ValueError(
-            f"Got images of shape {shape}, expected (n, height, width, 3); "
-            "convert them to RGB first."
+            f"Got images of type {type(images).__name__} and shape {shape}, expected "
+            "an array (n, height, width, 3) or ImageFiles; convert them to RGB first."
         )
     if images.dtype != np.uint8:
         raise ValueError(
             f"Got {images.dtype} images, expected uint8 in [0, 255]; "
             "convert with np.clip(x, 0, 255).astype('uint8')."
         )
-    for name, rows in extras.items():
-        if len(rows) != len(images):
-            raise ValueError(
-                f"Got {len(rows)} rows of {name} for {len(images)} images; "
-                "give one row an image."
-            )
-    labels = check_labels("", images, labels)
-    if labels.max(initial=-1) >= len(class_names):
+    if not isinstance(extras, dict):
         raise ValueError(
-            f"Got labels from {labels.min()} to {labels.max()}, expected 0 to "
-            f"{len(class_names) - 1} for {len(class_names)} classes; renumber them "
-            "or name the missing classes."
+            f"Got extras of type {type(extras).__name__}, expected a dict, such as "
+            '{"mask": array with a row for each image}; give the arrays by name.'
         )
-    return labels
+    for name, rows in extras.items():
+        if np.shape(rows)[:1] != shape[:1]:
+            raise ValueError(
+                f"Got extras {name!r} of shape {np.shape(rows)} for {len(images)} "
+                "images, expected one row for each; give an array in their order."
+            )
+    return check_labels("", images, labels, num_classes)
