@@ -1,6 +1,8 @@
 """What is written is whole or not there, and results outlive a kill."""
 
 import os
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from tl_helpers.storage import (
     Kept,
     hash_arrays,
     read_json,
+    remove_left_overs,
     whole_or_nothing,
     write_json,
 )
@@ -33,26 +36,65 @@ def test_whole_or_nothing_keeps_the_result_of_a_faster_process(tmp_path):
     assert [p.name for p in tmp_path.rglob("*")] == ["set", "theirs"]
 
 
-def test_whole_or_nothing_clears_what_a_kill_left_long_ago(tmp_path):
-    for name, age_s in {"old": 2 * storage.STALE_S, "new": 0}.items():
-        path = tmp_path / f".partial-{name}-set"
-        path.mkdir()
-        os.utime(path, (path.stat().st_mtime - age_s,) * 2)
+def die_while_writing(target):
+    """Fork a child that is killed within `whole_or_nothing`."""
+    child = os.fork()
+    if child == 0:
+        with whole_or_nothing(target) as part:
+            part.write_text("half")
+            os.kill(os.getpid(), signal.SIGKILL)
+    assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows waits a day instead")
+def test_whole_or_nothing_clears_what_a_kill_left_of_any_file(tmp_path):
+    die_while_writing(tmp_path / "a.npz")
+    (left_over,) = tmp_path.iterdir()
+    assert left_over.name.startswith(".")
+    with whole_or_nothing(tmp_path / "other") as part:
+        part.write_text("x")
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows waits a day instead")
+def test_kept_removes_what_a_kill_left(tmp_path):
+    Kept(tmp_path, IDENTITY)
+    die_while_writing(tmp_path / "a.npz")
+    Kept(tmp_path, IDENTITY)
+    assert [path.name for path in tmp_path.iterdir()] == ["identity.json"]
+
+
+def test_what_is_being_written_stays(tmp_path):
+    with whole_or_nothing(tmp_path / "slow") as slow:
+        slow.write_text("half")
+        os.utime(slow.parent, (0, 0))  # for longer than anybody waits
+        with whole_or_nothing(tmp_path / "fast") as fast:
+            fast.write_text("x")
+        remove_left_overs(tmp_path)
+        slow.write_text("whole")
+    assert (tmp_path / "slow").read_text() == "whole"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("age_s", [0, 2 * storage.STALE_S])
+def test_without_locks_age_decides(tmp_path, monkeypatch, age_s):
+    monkeypatch.setattr(storage, "fcntl", None)
+    left_over = tmp_path / f"{storage._HIDDEN}0123abcd"
+    left_over.mkdir()
+    os.utime(left_over, (time.time() - age_s,) * 2)
     with whole_or_nothing(tmp_path / "set") as part:
         part.write_text("x")
-    assert {p.name for p in tmp_path.iterdir()} == {"set", ".partial-new-set"}
+    assert left_over.exists() == (age_s == 0)
 
 
-def test_whole_or_nothing_bears_with_a_partial_file_that_goes_while_it_looks(
+def test_whole_or_nothing_bears_with_a_partial_folder_that_goes_while_it_looks(
     tmp_path, monkeypatch
 ):
-    """Another process renames its finished file between the listing and the look."""
-    target = tmp_path / "x"
-    gone = tmp_path / ".partial-00000000-x"
-    monkeypatch.setattr(Path, "glob", lambda *_: [gone])
-    with whole_or_nothing(target) as part:
+    """Another process moves its finished file between the listing and the look."""
+    monkeypatch.setattr(Path, "glob", lambda *_: [tmp_path / "gone"])
+    with whole_or_nothing(tmp_path / "x") as part:
         part.write_text("whole")
-    assert target.read_text() == "whole"
+    assert (tmp_path / "x").read_text() == "whole"
 
 
 def test_whole_or_nothing_keeps_the_ending(tmp_path):
@@ -130,6 +172,20 @@ def test_kept_refuses_a_damaged_folder(tmp_path):
     (tmp_path / "identity.json").write_text("{")
     with pytest.raises(ValueError, match="expected this one's or an empty folder"):
         Kept(tmp_path, IDENTITY)
+
+
+def test_kept_refuses_results_that_nothing_describes(tmp_path):
+    Kept(tmp_path, IDENTITY).put("a", {"x": 1})
+    (tmp_path / "identity.json").unlink()
+    with pytest.raises(ValueError, match="with another data, seeds, expected"):
+        Kept(tmp_path, IDENTITY)
+
+
+def test_kept_tells_nothing_from_none_and_knows_nan_again(tmp_path):
+    Kept(tmp_path, {"rate": float("nan")})
+    Kept(tmp_path, {"rate": float("nan")})
+    with pytest.raises(ValueError, match="with another augment, expected"):
+        Kept(tmp_path, {"rate": float("nan"), "augment": None})
 
 
 def test_kept_without_a_folder_keeps_nothing():

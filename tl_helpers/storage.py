@@ -8,41 +8,60 @@ import secrets
 import shutil
 import time
 import zipfile
-from contextlib import contextmanager
-from glob import escape
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FunctionType
 
-STALE_S = 24 * 3600  # a partial result older than this was left by a kill
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+STALE_S = 24 * 3600  # where files cannot be locked: older than this, a kill left it
+_HIDDEN, _LOCK = ".tl-partial-", "lock"
+_UNIMPORTANT = ("trainable", "compile_config")
+_RESULT = "[!.]*-" + 12 * "[0-9a-f]" + ".*"
 
 
 @contextmanager
 def whole_or_nothing(target):
-    """Make a file or folder under a hidden name and rename it when it is whole.
+    """Make a file or folder inside a hidden folder and move it when it is whole.
 
-    Where another process was faster, its result stays and this one is dropped.
+    What killed processes left unfinished beside it is removed. Where another process
+    was faster, its result stays and this one is dropped.
 
     Args:
         target: Path of the file or folder to be made.
 
     Yields:
-        Path beside it with the same ending, not existing yet, to be filled by the
-        caller.
+        Path of the same name, not existing yet, to be filled by the caller.
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    for left_over in target.parent.glob(f".partial-*-{escape(target.name)}"):
-        if _is_stale(left_over):
-            _remove(left_over)
-    part = target.with_name(f".partial-{secrets.token_hex(4)}-{target.name}")
+    remove_left_overs(target.parent)
+    hidden = target.with_name(_HIDDEN + secrets.token_hex(4))
+    hidden.mkdir()
     try:
-        yield part
-        try:
-            os.replace(part, target)
-        except OSError:
-            if not target.is_dir():
-                raise
+        with _locked(hidden):
+            yield hidden / target.name
+            try:
+                os.replace(hidden / target.name, target)
+            except OSError:
+                if not target.is_dir():
+                    raise
     finally:
-        _remove(part)
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+def remove_left_overs(folder):
+    """Remove what killed processes left unfinished; what is being written stays.
+
+    Args:
+        folder: Path in which `whole_or_nothing` wrote.
+    """
+    for hidden in Path(folder).glob(_HIDDEN + 8 * "[0-9a-f]"):
+        if _is_left_over(hidden):
+            shutil.rmtree(hidden, ignore_errors=True)
 
 
 def write_text(path, text):
@@ -99,6 +118,64 @@ def hash_arrays(*arrays):
     return digest.hexdigest()
 
 
+def describe(thing):
+    """Describe what a Keras object computes, apart from its weights.
+
+    Names that Keras made by counting its objects are numbered anew, so that the same
+    code gives the same description in every process; what is frozen makes no
+    difference.
+
+    Args:
+        thing: keras.Model, layer or optimizer.
+
+    Returns:
+        str, JSON.
+
+    Raises:
+        TypeError: it holds a function or a class of one's own, whose code no
+            description shows.
+    """
+    import keras
+
+    for piece in _pieces(thing):
+        for own in (type(piece), *vars(piece).values()):
+            if isinstance(own, type | FunctionType):
+                _check_origin(own.__qualname__, own.__module__)
+    names = {}
+
+    def note(found):
+        kind, config = found.get("class_name"), found.get("config")
+        if found.get("module"):
+            _check_origin(kind, found["module"])
+        name = config.get("name", "") if isinstance(config, dict) else ""
+        if kind and re.sub(r"_\d+$", "", name).replace("_", "") == kind.lower():
+            names.setdefault(name, f"{kind} {len(names)}")
+        return {k: x for k, x in found.items() if k not in _UNIMPORTANT}
+
+    config = json.dumps(keras.saving.serialize_keras_object(thing))
+    config = json.dumps(json.loads(config, object_hook=note), sort_keys=True)
+    return re.sub(r'"([^"\\]*)"', lambda x: f'"{names.get(x[1], x[1])}"', config)
+
+
+def _pieces(thing):
+    """Yield a Keras object and the layers and optimizers that it consists of."""
+    import keras
+
+    yield thing
+    inside = list(vars(thing).values()) + getattr(thing, "layers", [])
+    for piece in {id(x): x for x in inside}.values():
+        if isinstance(piece, keras.Layer | keras.optimizers.Optimizer):
+            yield from _pieces(piece)
+
+
+def _check_origin(name, module):
+    if module.partition(".")[0] not in ("keras", "tl_helpers"):
+        raise TypeError(
+            f"Got {name} of {module}, expected layers, functions and optimizers of "
+            "Keras or this package: what code of one's own does cannot be described."
+        )
+
+
 class Kept:
     """Results of long work in a folder, one file each, so that a killed run goes on.
 
@@ -116,18 +193,23 @@ class Kept:
             return
         marker = self.folder / "identity.json"
         identity = json.loads(json.dumps(identity))  # as it is read again
-        if not marker.exists():
+        if not marker.exists() and not any(self.folder.glob(_RESULT)):
             write_json(marker, identity)
         found = read_json(marker)
-        if found != identity:
-            found = found if isinstance(found, dict) else {}
-            names = identity | found
-            other = [x for x in names if identity.get(x) != found.get(x)]
+        found = found if isinstance(found, dict) else {}
+        other = [
+            name
+            for name in identity | found
+            if json.dumps(identity.get(name, ...), default=str)
+            != json.dumps(found.get(name, ...), default=str)
+        ]
+        if other:
             raise ValueError(
                 f"Got folder {folder}, which holds work with another "
                 f"{', '.join(other)}, expected this one's or an empty folder; give "
                 "another folder, or delete this one."
             )
+        remove_left_overs(self.folder)
 
     def path(self, key, ending=""):
         """Return the Path of a key, for what a caller writes by itself."""
@@ -192,16 +274,28 @@ class Kept:
         return content | arrays
 
 
-def _is_stale(path):
-    """Whether a kill left it; what another process is just finishing was no kill's."""
+@contextmanager
+def _locked(hidden):
+    """Hold a lock, which ends with this process; others never see it unlocked."""
+    if fcntl is None:
+        yield
+        return
+    with (hidden / "new").open("w") as file:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        os.replace(hidden / "new", hidden / _LOCK)
+        yield
+
+
+def _is_left_over(hidden):
+    """Whether the process that was writing here is dead."""
     try:
-        return time.time() - path.stat().st_mtime > STALE_S
-    except FileNotFoundError:
+        with (hidden / _LOCK).open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:  # it lives
         return False
-
-
-def _remove(path):
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+    except (OSError, AttributeError):  # no lock, or not yet
+        with suppress(OSError):
+            return time.time() - hidden.stat().st_mtime > STALE_S
+        return False
