@@ -1,12 +1,12 @@
 """`Backbone`: images in, named blocks out, preprocessing inside."""
 
 import hashlib
-from functools import cached_property
+import operator
 
 import keras
 from keras import layers, ops
 
-from tl_helpers.storage import hash_arrays
+from tl_helpers.storage import describe, hash_arrays
 
 
 class Backbone:
@@ -28,6 +28,7 @@ class Backbone:
         self.block_layers = block_layers
         self.provenance = provenance
         self._extractors = {}
+        self._described = [], None
 
     def __repr__(self):
         """Return one line: name, parameters and blocks."""
@@ -46,12 +47,31 @@ class Backbone:
         """Number of weights, moving statistics included."""
         return self.network.count_params()
 
-    @cached_property
+    @property
     def fingerprint(self):
-        """Hash of name, blocks and weights, as hex digits; taken once."""
+        """Hash of all that features depend on, as hex digits; taken anew every time.
+
+        That is the network's layers with their types of number, its weights, and where
+        the blocks are.
+
+        Raises:
+            TypeError: the network holds code of one's own (see `storage.describe`).
+        """
         weights = hash_arrays(*map(ops.convert_to_numpy, self.network.weights))
-        text = f"{self.name} {self.blocks} {weights}"
+        order = [layer.name for layer in self.network.layers]
+        places = {name: order.index(end) for name, end in self.block_layers.items()}
+        text = f"{self.name} {places} {weights} {self._structure()}"
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def _structure(self):
+        """Describe the network, anew only where a layer got another attribute."""
+        found = [dict(vars(layer)) for layer in self.network.layers]
+        known, structure = self._described
+        is_known = len(known) == len(found) and all(map(_is_same, known, found))
+        if not is_known:
+            structure = describe(self.network)
+            self._described = found, structure
+        return structure
 
     def output(self, block=None):
         """Return the symbolic activation map of a block (default: the last).
@@ -78,10 +98,21 @@ class Backbone:
             keras.Model from images to (batch, channels), or to the activation map
             (batch, height, width, channels). It shares the backbone's weights.
         """
-        key = (block or self.blocks[-1], pool)
+        end = self.output(block)
+        key = (id(end), pool)  # the extractor keeps it alive
         if key not in self._extractors:
-            output = self.output(block)
-            if pool and len(output.shape) == 4:
-                output = layers.GlobalAveragePooling2D(name="pool")(output)
+            output = end
+            if pool and len(end.shape) == 4:
+                average = layers.GlobalAveragePooling2D(
+                    data_format="channels_last", dtype="float32", name="pool"
+                )
+                output = average(end)
             self._extractors[key] = keras.Model(self.network.input, output)
         return self._extractors[key]
+
+
+def _is_same(attributes, others):
+    """Whether two dictionaries hold the very same objects."""
+    return attributes.keys() == others.keys() and all(
+        map(operator.is_, attributes.values(), others.values())
+    )
