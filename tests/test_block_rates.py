@@ -182,27 +182,51 @@ two = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(cpu, two)
 sys.path[:0] = {path}
 from test_block_rates import make
-from tl_helpers.finetuning import BlockRates
+from tiny import tiny_backbone, tiny_images
+from tl_helpers.finetuning import BlockRates, classifier, l2_sp
 settings = dict(use_bias=False, kernel_initializer="ones")
 x = np.full((4, 1), 0.1, "float32")
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 for policy in ("float32", "mixed_float16"):
     keras.mixed_precision.set_dtype_policy(policy)
-    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    with strategy.scope():
         layers = [keras.layers.Dense(1, name=n, **settings) for n in ("slow", "fast")]
         model = keras.Sequential([keras.Input((1,)), *layers])
         adamw = make("AdamW", 0.1, weight_decay=0.5)
         model.compile(BlockRates(adamw, {{"slow": 0.25}}), "mse")
     model.fit(x, 0 * x, batch_size=4, verbose=0)
     print(*(float(w.numpy().squeeze()) for w in model.trainable_weights))
+keras.mixed_precision.set_dtype_policy("float32")
+with strategy.scope():
+    model = classifier(tiny_backbone(), 2)
+    kernel = model.get_layer("head_logits").kernel
+    start = keras.ops.convert_to_numpy(kernel) - 1
+    model.penalty = lambda images: l2_sp([kernel], [start], alpha=2.0)
+    model.compile(keras.optimizers.SGD(0.25), loss=lambda y, answers: 0.0 * answers)
+log = model.fit(tiny_images().batches(24), verbose=0).history
+print(log["loss"][0], *(start + 1 - kernel.numpy()).ravel())
 """
 
 
-def test_mirrored_strategy_steps_by_hand():
-    """Both weights are 1; AdamW's first step is -0.1 - 0.1 * 0.5 = -0.15."""
+@pytest.fixture(scope="module")
+def printed():
+    """Lines that two replicas print; in a process of its own, before it wakes up."""
     command = [sys.executable, "-c", DISTRIBUTED.format(path=repr(sys.path))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    for line in done.stdout.splitlines()[-2:]:  # float32, then mixed precision
-        slow, fast = map(float, line.split())
+    lines = done.stdout.splitlines()[-3:]
+    return [list(map(float, line.split())) for line in lines]
+
+
+def test_mirrored_strategy_steps_by_hand(printed):
+    """Both weights are 1; AdamW's first step is -0.1 - 0.1 * 0.5 = -0.15."""
+    for slow, fast in printed[:2]:  # float32, then mixed precision
         assert fast == pytest.approx(1 - 0.15, abs=1e-4)
         assert slow == pytest.approx(1 - 0.15 / 4, abs=1e-4)
+
+
+def test_penalty_on_two_replicas_counts_once(printed):
+    """All 12 weights are 1 off: loss 12, gradient 2 each, a step of 0.5."""
+    loss, *steps = printed[2]
+    assert loss == pytest.approx(12, rel=1e-5)
+    np.testing.assert_allclose(steps, 0.5, rtol=1e-5)

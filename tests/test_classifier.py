@@ -84,6 +84,22 @@ def test_classifier_reloads_with_its_blocks_and_thaws(tmp_path):
     assert layers_of(moved(before, again)) == {"block2_conv", "head_logits"}
 
 
+def test_clone_knows_its_blocks_and_thaws():
+    model = classifier(tiny_backbone(), 2, block="block1")
+    again = keras.models.clone_model(model)
+    again.set_weights(model.get_weights())
+    assert again.block_layers == model.block_layers == {"block1": "block1"}
+    freeze(again)
+    assert layers_of(w.path for w in again.trainable_weights) == {"head_logits"}
+    thaw(again, "block1")
+    assert layers_of(w.path for w in again.trainable_weights) == {
+        "block1_conv",
+        "head_logits",
+    }
+    pixels = tiny_images().pixels()
+    np.testing.assert_array_equal(model.predict(pixels), again.predict(pixels))
+
+
 @pytest.mark.parametrize("num_classes", [2, 3])
 def test_start_from_probe_gives_the_probes_answers(num_classes):
     model = classifier(tiny_backbone(), num_classes)

@@ -2,11 +2,35 @@
 
 import keras
 import numpy as np
-from keras import layers
+from keras import layers, ops
 
 from tl_helpers.backbones.hub import HubLayer
+from tl_helpers.training import share_of_a_replica
 
 HEAD = "head"
+
+
+@keras.saving.register_keras_serializable("tl_helpers")
+class HeadFeatures(layers.Layer):
+    """Where the head begins: averages a map over height and width.
+
+    A copy of a model is made of copies of its layers, so this one knows the blocks.
+
+    Args:
+        block_layers: {block name: name of its last layer}, in order.
+    """
+
+    def __init__(self, block_layers, **kwargs):
+        super().__init__(**kwargs)
+        self.block_layers = dict(block_layers)
+
+    def call(self, values):
+        """Return (batch, d) of (batch, d) or (batch, height, width, d)."""
+        return ops.mean(values, axis=(1, 2)) if len(values.shape) == 4 else values
+
+    def get_config(self):
+        """Return the arguments that rebuild this layer."""
+        return {**super().get_config(), "block_layers": dict(self.block_layers)}
 
 
 @keras.saving.register_keras_serializable("tl_helpers")
@@ -21,11 +45,15 @@ class Classifier(keras.Model):
     Attributes:
         block_layers: {block name: name of its last layer}, in order.
         penalty: None, or a callable that takes the batch's images and returns a
-            scalar. It is not saved with the model.
+            scalar. It is neither saved nor cloned with the model.
     """
 
-    block_layers = {}
     penalty = None
+
+    @property
+    def block_layers(self):
+        """Return {block name: name of its last layer}, in order."""
+        return dict(self.get_layer(f"{HEAD}_features").block_layers)
 
     def make_train_function(self, force=False):
         """Build Keras's training step, or refuse one that is out of date."""
@@ -46,26 +74,13 @@ class Classifier(keras.Model):
         """Return Keras's loss, with the penalty while training."""
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
         if training and self.penalty is not None:
-            loss = loss + self.penalty(x)
+            loss = loss + share_of_a_replica() * self.penalty(x)
         return loss
 
     def extractor(self):
         """Return the part before the head: images -> features (batch, d)."""
         first = self.get_layer(f"{HEAD}_features")
         return keras.Model(self.input, first.output)
-
-    def get_config(self):
-        """Return Keras's config of a functional model, with the blocks."""
-        return {**super().get_config(), "block_layers": dict(self.block_layers)}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        """Rebuild the model from `get_config`."""
-        config = dict(config)
-        block_layers = config.pop("block_layers")
-        model = super().from_config(config, custom_objects)
-        model.block_layers = block_layers
-        return model
 
 
 def classifier(backbone, num_classes, block=None, hidden_units=(), dropout=0.0):
@@ -99,17 +114,15 @@ def classifier(backbone, num_classes, block=None, hidden_units=(), dropout=0.0):
     network.set_weights(backbone.network.get_weights())
     kept = backbone.blocks[: backbone.blocks.index(block or backbone.blocks[-1]) + 1]
     x = network.get_layer(backbone.block_layers[kept[-1]]).output
+    block_layers = {name: backbone.block_layers[name] for name in kept}
+    x = HeadFeatures(block_layers, name=f"{HEAD}_features")(x)
     logits = _head(x, num_classes, hidden_units, dropout)
     model = Classifier(network.input, logits, name="classifier")
-    model.block_layers = {name: backbone.block_layers[name] for name in kept}
     freeze(model)
     return model
 
 
 def _head(x, num_classes, hidden_units, dropout):
-    is_map = len(x.shape) == 4
-    average = layers.GlobalAveragePooling2D if is_map else layers.Identity
-    x = average(name=f"{HEAD}_features")(x)
     for i, units in enumerate(hidden_units, start=1):
         x = layers.Dense(units, "relu", name=f"{HEAD}_hidden_{i}")(x)
     if dropout:
