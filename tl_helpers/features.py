@@ -4,8 +4,10 @@ import hashlib
 import json
 import os
 import time
+import warnings
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -17,14 +19,23 @@ from tqdm import tqdm
 
 from tl_helpers import profiles
 from tl_helpers.inputs import check_class_names, check_labels, check_rows
-from tl_helpers.storage import hash_arrays, read_json, whole_or_nothing, write_json
+from tl_helpers.storage import (
+    read_json,
+    remove_left_overs,
+    whole_or_nothing,
+    write_json,
+    write_text,
+)
 
 PIXELS_AT_ONCE = 2**18  # in one batch on a CPU; make bench compares with others
 MIN_BATCH_SIZE, MAX_BATCH_SIZE = 8, 128
 MAX_CACHE_BYTES = 4 * 2**30
-FORMAT = 3  # part of every key: raise it when the meaning of an entry changes
+FORMAT = 4  # part of every key: raise it when the meaning of an entry changes
+MARKER = "tl-helpers-features.txt"  # lies where this module keeps entries
+ENTRY = "tl-features-" + 32 * "[0-9a-f]"  # the names that it gives
 SHOW_BAR_FROM = 5000  # images
-_FROZEN = WeakKeyDictionary()  # network: (weights and shape, function)
+MAX_FUNCTIONS = 4  # sizes of images for which a network is kept traced
+_FROZEN = WeakKeyDictionary()  # network: (fingerprint, {shape: function})
 
 
 @dataclass(frozen=True)
@@ -78,8 +89,10 @@ class Features:
 def extract(backbone, image_set, block=None):
     """Extract features, or read them from the cache.
 
-    An entry is found by content: pixels and labels, weights and block. One that
-    is damaged or was not written by this function is computed again.
+    An entry is found by content: pixels and labels, the network with its weights and
+    types, and block. One that is damaged or was not written by this function is
+    computed again. Where the cache cannot be read or written, or the network holds
+    code that no key describes, a warning says so, and features are computed.
 
     Args:
         backbone: Backbone.
@@ -87,17 +100,18 @@ def extract(backbone, image_set, block=None):
         block: block name; None for the last.
 
     Returns:
-        Features: values float32 (n, d), labels int64 (n,) and the class names.
+        Features: values float32 (n, d), labels int64 (n,) and class names.
 
     Raises:
         ValueError: no such block.
     """
     block = block or backbone.blocks[-1]
     key = _key(backbone, image_set, block)
-    values = _read_entry(key)
+    values = None if key is None else _read_entry(key)
     if values is None or len(values) != len(image_set):
         values = compute(backbone, image_set, block)
-        _write_entry(key, values)
+        if key is not None and key == _key(backbone, image_set, block):
+            _write_entry(key, values)  # nothing changed meanwhile
     return Features(values, image_set.labels, image_set.class_names)
 
 
@@ -118,7 +132,7 @@ def compute(backbone, image_set, block=None):
     network = backbone.extractor(block)
     shape = image_set.images.shape[1:]
     size = batch_size(shape)
-    answer = _frozen(network, shape)
+    answer = _frozen(backbone, network, shape)
     values = np.empty((len(image_set), network.output_shape[-1]), np.float32)
     starts = range(0, len(image_set), size)
     bar = tqdm(starts, "features", disable=len(image_set) < SHOW_BAR_FROM, leave=False)
@@ -150,28 +164,34 @@ def batch_size(shape):
     return int(np.clip(2 ** round(np.log2(fitting)), MIN_BATCH_SIZE, MAX_BATCH_SIZE))
 
 
-def _frozen(network, shape):
+def _frozen(backbone, network, shape):
     """Return a function, uint8 images -> float32 values, made for weights that rest.
 
     TensorFlow folds what it knows to be constant: batch normalisation disappears into
-    the convolutions before it. The function is made anew where the weights changed.
+    the convolutions before it. The function is made anew where the network changed.
     """
-    if keras.backend.backend() != "tensorflow":
+    fingerprint = _fingerprint(backbone)
+    if keras.backend.backend() != "tensorflow" or fingerprint is None:
         return network.predict_on_batch
+    known, functions = _FROZEN.get(network, (None, {}))
+    if known != fingerprint:
+        functions = {}
+        _FROZEN[network] = fingerprint, functions
+    if shape not in functions:
+        if len(functions) >= MAX_FUNCTIONS:
+            functions.pop(next(iter(functions)))
+        functions[shape] = _as_constants(network, shape)
+    function = functions[shape]
+    return lambda images: function(images).numpy()
+
+
+def _as_constants(network, shape):
+    import tensorflow as tf
+
     weights = [
         [ops.convert_to_numpy(variable) for variable in variables]
         for variables in (network.trainable_variables, network.non_trainable_variables)
     ]
-    key = hash_arrays(*weights[0], *weights[1]), shape
-    known, function = _FROZEN.get(network, (None, None))
-    if known != key:
-        function = _as_constants(network, weights, shape)
-        _FROZEN[network] = key, function
-    return lambda images: function(images).numpy()
-
-
-def _as_constants(network, weights, shape):
-    import tensorflow as tf
 
     def answer(images):
         constants = [[tf.constant(values) for values in part] for part in weights]
@@ -223,29 +243,46 @@ def cache_info():
     return {
         "folder": _folder(),
         "entries": len(entries),
-        "bytes": sum(entry.stat().st_size for entry in entries),
+        "bytes": sum(size for size, _ in entries.values()),
     }
 
 
 def clear_cache():
-    """Delete every cached entry; return how many there were."""
+    """Delete every cached entry; return how many there were.
+
+    What this module did not name stays, and so does what another process is writing.
+    """
     entries = _entries()
-    for file in _folder().glob("*"):
-        file.unlink(missing_ok=True)
+    if (_folder() / MARKER).exists():
+        for name in [*_folder().glob(f"{ENTRY}.npz"), *_folder().glob(f"{ENTRY}.json")]:
+            name.unlink(missing_ok=True)
+        remove_left_overs(_folder())
     return len(entries)
 
 
 def _key(backbone, image_set, block):
+    """Return the name of an entry, or None where no name can tell it from others."""
+    fingerprint = _fingerprint(backbone)
     parts = {
         "images": image_set.fingerprint,
-        "backbone": backbone.fingerprint,
+        "backbone": fingerprint,
         "block": block,
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
         "format": FORMAT,
     }
     text = json.dumps(parts, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    digits = hashlib.sha256(text.encode()).hexdigest()[:32]
+    return None if fingerprint is None else f"tl-features-{digits}"
+
+
+def _fingerprint(backbone):
+    """Return the backbone's, or None where it holds code that is not described."""
+    try:
+        return backbone.fingerprint
+    except TypeError as error:
+        warnings.warn(f"{error} Its features are not cached.", stacklevel=3)
+        return None
 
 
 def _folder():
@@ -253,7 +290,14 @@ def _folder():
 
 
 def _entries():
-    return sorted(_folder().glob("*.npz"))
+    """Return {path: (bytes, time of the last use)} of whole entries, oldest first."""
+    found = {}
+    if (_folder() / MARKER).exists():
+        for path in _folder().glob(f"{ENTRY}.npz"):
+            with suppress(FileNotFoundError):  # another process cleared it
+                status = path.stat()
+                found[path] = status.st_size, status.st_mtime
+    return dict(sorted(found.items(), key=lambda item: item[1][1]))
 
 
 def _read_entry(key):
@@ -265,35 +309,52 @@ def _read_entry(key):
             return None
         with np.load(entry, allow_pickle=False) as stored:
             values = stored["values"]
-        os.utime(entry, (time.time(),) * 2)  # the newest use decides who stays
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return None
+    with suppress(OSError):  # a folder that may only be read
+        os.utime(entry, (time.time(),) * 2)  # the newest use decides who stays
     return values if values.dtype == np.float32 and values.ndim == 2 else None
 
 
 def _write_entry(key, values):
-    """Write values, then the manifest that makes them valid; then drop the oldest."""
-    entry, manifest = _folder() / f"{key}.npz", _folder() / f"{key}.json"
+    """Keep values where that is possible, then drop the oldest."""
+    try:
+        entry = _folder() / f"{key}.npz"
+        if not (_folder() / MARKER).exists():
+            write_text(_folder() / MARKER, "Features kept by tl_helpers.features.\n")
+        digest = _write_values(entry, values)
+        manifest = {"sha256": digest, "shape": values.shape}
+        write_json(entry.with_suffix(".json"), manifest)  # makes them valid
+        _prune(keep=entry)
+    except OSError as error:
+        warnings.warn(
+            f"Got no place for features in {_folder()}: {error}; expected a folder "
+            "that can be written, with room; they are computed again next time. Set "
+            "TL_CACHE_DIR to another folder.",
+            stacklevel=3,
+        )
+
+
+def _write_values(entry, values):
+    """Write what np.savez writes, without its copy in memory; return the sha256."""
     header = np.lib.format.header_data_from_array_1_0(values)
     with whole_or_nothing(entry) as partial:
         with (
             zipfile.ZipFile(partial, "w") as archive,
             archive.open("values.npy", "w", force_zip64=True) as member,
-        ):  # what np.savez writes, without its copy in memory
+        ):
             np.lib.format.write_array_header_1_0(member, header)
             member.write(memoryview(values))
         with partial.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    write_json(manifest, {"sha256": digest, "shape": values.shape})
-    _prune(keep=entry)
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _prune(keep: Path):
-    entries = sorted(_entries(), key=lambda entry: entry.stat().st_mtime)
-    total = sum(entry.stat().st_size for entry in entries)
-    for entry in entries:
+    entries = _entries()
+    total = sum(size for size, _ in entries.values())
+    for entry, (size, _) in entries.items():
         if total <= MAX_CACHE_BYTES or entry == keep:
             continue
-        total -= entry.stat().st_size
+        total -= size
         entry.with_suffix(".json").unlink(missing_ok=True)
         entry.unlink(missing_ok=True)
