@@ -1,10 +1,14 @@
 """Image files of every kind become RGB uint8, or a sentence that names them."""
 
+import os
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from tl_helpers.datasets import files
+from tl_helpers.datasets import decoding, files
 from tl_helpers.datasets.files import ImageFiles, decode_image, file_digest
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -56,14 +60,135 @@ def test_decode_image_applies_the_orientation_below_transparency(tmp_path):
     assert tuple(image[-1, 0]) == RED and tuple(image[0, 0]) == WHITE
 
 
-@pytest.mark.parametrize("mode", ["L", "1", "P", "CMYK", "YCbCr", "LA", "RGBA", "PA"])
-def test_decode_image_turns_every_mode_into_rgb(tmp_path, mode):
-    name = "a.tif" if mode in ("CMYK", "YCbCr") else "a.png"
-    source = Image.new("RGB", (6, 6), "white")
-    if mode == "PA":
-        mode, source = "P", source.convert("RGBA")
-    image = decode_image(saved(tmp_path, source.convert(mode), name), 6)
-    assert image.shape == (6, 6, 3) and (image >= 254).all()
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("name", ["a.png", "b.png", "c.tif", "d.jpg", "e.webp"])
+def test_decode_image_turns_what_a_camera_turned(tmp_path, name, orientation):
+    """Row and column of the bright corner, from the table of the EXIF standard."""
+    grey = np.zeros((16, 16), np.uint16 if name == "b.png" else np.uint8)
+    grey[:4, :4] = 65535 if name == "b.png" else 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = decode_image(saved(tmp_path, grey, name, exif=exif), 16)[..., 0]
+    corners = image[[0, 0, -1, -1], [0, -1, -1, 0]] > 128
+    # 1 upright, 2 mirrored, 3 upside down, 4 flipped, 5 to 8 lie on a side
+    assert np.flatnonzero(corners) == [None, 0, 1, 2, 3, 0, 1, 2, 3][orientation]
+
+
+@pytest.mark.parametrize(
+    "mode, name, stored, expected",
+    [
+        ("1", "a.png", 255, WHITE),
+        ("L", "a.gif", 77, (77, 77, 77)),
+        ("L", "a.bmp", 77, (77, 77, 77)),
+        ("LA", "a.png", (100, 51), (224, 224, 224)),  # 100 x 0.2 + 255 x 0.8
+        ("LA", "a.tif", (100, 51), (224, 224, 224)),
+        ("RGB", "a.tif", (1, 2, 3), (1, 2, 3)),
+        ("RGB", "a.ppm", (1, 2, 3), (1, 2, 3)),
+        ("RGBA", "a.png", (200, 100, 0, 51), (244, 224, 204)),
+        ("RGBA", "a.tif", (200, 100, 0, 51), (244, 224, 204)),
+        ("CMYK", "a.tif", (0, 255, 255, 0), RED),
+        ("CMYK", "a.tif", (0, 0, 0, 155), (100, 100, 100)),
+        ("YCbCr", "a.tif", (76, 85, 255), (254, 0, 0)),
+        ("I;16", "a.png", 257 * 100, (100, 100, 100)),
+        ("I;16B", "a.tif", 257 * 100, (100, 100, 100)),
+        ("I", "a.tif", 257 * 100, (100, 100, 100)),
+    ],
+)
+def test_decode_image_turns_every_mode_into_rgb(tmp_path, mode, name, stored, expected):
+    path = saved(tmp_path, Image.new(mode, (6, 6), stored), name)
+    image = decode_image(path, 6)
+    assert image.shape == (6, 6, 3) and (image == expected).all()
+
+
+def test_decode_image_lays_a_palette_with_alpha_on_white(tmp_path):
+    image = Image.new("P", (4, 4))
+    image.putpalette([200, 100, 0, 9, 9, 9])
+    image.paste(1, (2, 0, 4, 4))
+    path = saved(tmp_path, image, transparency=bytes([51, 255]))
+    assert decode_image(path, 4)[0, [0, 3]].tolist() == [[244, 224, 204], [9, 9, 9]]
+
+
+def test_decode_image_reads_lossless_webp(tmp_path):
+    image = Image.new("RGBA", (4, 4), (200, 100, 0, 255))
+    image.putpixel((0, 0), (0, 0, 0, 0))
+    pixels = decode_image(saved(tmp_path, image, "a.webp", lossless=True), 4)
+    assert pixels[0, :2].tolist() == [[255, 255, 255], [200, 100, 0]]
+
+
+def png(path, depth, colour, values, clear):
+    """Write a PNG of one row whose `clear` value is transparent."""
+    values = np.array(values)
+    if depth == 16:
+        row = values.astype(">u2").tobytes()
+    else:
+        bits = "".join(f"{value:0{depth}b}" for value in values)
+        row = int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(
+            -(-len(bits) // 8)
+        )
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", len(values), 1, depth, colour, 0, 0, 0),
+        b"tRNS": np.array(clear, ">u2").tobytes(),
+        b"IDAT": zlib.compress(b"\0" + row),
+        b"IEND": b"",
+    }
+    content = b"\x89PNG\r\n\x1a\n"
+    for name, data in chunks.items():
+        check = struct.pack(">I", zlib.crc32(name + data))
+        content += struct.pack(">I", len(data)) + name + data + check
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    "depth, values, clear, expected",
+    [
+        (2, [0, 1, 2], 2, [0, 85, 255]),
+        (4, [0, 7, 14], 7, [0, 255, 238]),
+        (8, [0, 7, 14], 7, [0, 255, 14]),
+        (16, [0, 25700, 4095, 65535], 4095, [0, 100, 255, 255]),
+        (16, [0, 25700, 4095, 65535], 0, [255, 100, 16, 255]),
+    ],
+)
+def test_decode_image_honours_a_transparent_grey(
+    tmp_path, depth, values, clear, expected
+):
+    path = png(tmp_path / "a.png", depth, 0, values, clear)
+    for column, grey in enumerate(expected):
+        one = png(tmp_path / "b.png", depth, 0, [values[column]], clear)
+        assert (decode_image(one, 1) == grey).all()
+    assert decode_image(path, 1).shape == (1, 1, 3)
+
+
+def test_decode_image_honours_a_transparent_colour_of_16_bits(tmp_path):
+    colour = (0x1234, 0x5600, 0x0012)
+    clear = png(tmp_path / "a.png", 16, 2, [colour], colour)
+    assert (decode_image(clear, 1) == 255).all()
+    opaque = png(tmp_path / "b.png", 16, 2, [colour], (1, 2, 3))
+    assert decode_image(opaque, 1).tolist() == [[[0x12, 0x56, 0x00]]]
+
+
+@pytest.mark.parametrize("values", [(0, 65535), (0, 255)])
+def test_decode_image_honours_a_tiff_whose_zero_is_white(tmp_path, values):
+    kind = np.uint16 if values[1] > 255 else np.uint8
+    for value, expected in zip(values, (255, 0), strict=True):
+        pixels = np.full((2, 2), value, kind)
+        (tmp_path / "a.tif").write_bytes(tiff(pixels.tobytes(), 8 * pixels.itemsize))
+        assert (decode_image(tmp_path / "a.tif", 2) == expected).all()
+
+
+def tiff(data, bits, num_frames=1):
+    """Return a TIFF of 2 x 2 px frames that share their data, 0 is white."""
+    tags = [(256, 2), (257, 2), (258, bits), (259, 1), (262, 0), (273, 8)]
+    tags += [(277, 1), (278, 2), (279, len(data))]
+    content = struct.pack("<2sHI", b"II", 42, 8 + len(data)) + data
+    for frame in range(num_frames):
+        content += struct.pack("<H", len(tags))
+        content += b"".join(
+            struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags
+        )
+        is_last = frame == num_frames - 1
+        content += struct.pack("<I", 0 if is_last else len(content) + 4)
+    return content
 
 
 def test_decode_image_reads_a_cmyk_jpeg(tmp_path):
@@ -114,7 +239,7 @@ def test_decode_image_reads_20000_pixels_width(tmp_path, name):
 
 
 def test_decode_image_refuses_more_pixels_than_stated(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "MAX_PIXELS", 5_000_000)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 5_000_000)
     (tmp_path / "cats").mkdir()
     path = saved(tmp_path / "cats", Image.new("1", (20_000, 300)))
     with pytest.raises(ValueError, match="20000 x 300 pixels.*at most 5 million"):
@@ -141,10 +266,90 @@ def test_decode_image_reads_a_png_named_jpg(tmp_path):
     assert (decode_image(path, 4) == RED).all()
 
 
-def test_decode_image_refuses_floats_of_unknown_range(tmp_path):
-    path = saved(tmp_path, np.full((4, 4), 0.5, np.float32), "a.tif")
-    with pytest.raises(ValueError, match="mode F, not 8 or 16 bits"):
+@pytest.mark.parametrize(
+    "low, high, kind, offered",
+    [
+        (0, 1, np.float32, "0, 1"),
+        (0.25, 3.5, np.float32, "0, 3.5"),
+        (-1000, 3000, np.int32, "-1000, 3000"),
+        (5, 100_000, np.int32, "0, 131071"),
+    ],
+)
+def test_decode_image_refuses_values_of_unknown_range(
+    tmp_path, low, high, kind, offered
+):
+    path = saved(tmp_path, np.array([[low, high]], kind), "a.tif")
+    with pytest.raises(ValueError, match=rf"to {high}, .*pixel_range=\({offered}\)"):
         decode_image(path, 4)
+
+
+@pytest.mark.parametrize(
+    "kind, pixel_range, value, expected",
+    [
+        (np.uint16, (0, 4095), 4095, 255),
+        (np.uint16, (0, 4095), 819, 51),  # a fifth
+        (np.uint16, (1000, 2000), 1500, 128),
+        (np.uint16, (1000, 2000), 900, 0),
+        (np.uint16, (1000, 2000), 60_000, 255),
+        (np.int32, (-1000, 3000), 0, 64),
+        (np.float32, (0, 1), 0.2, 51),
+    ],
+)
+def test_decode_image_scales_the_range_that_is_named(
+    tmp_path, kind, pixel_range, value, expected
+):
+    path = saved(tmp_path, np.full((4, 4), value, kind), "a.tif")
+    assert (decode_image(path, 4, pixel_range) == expected).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_decode_image_refuses_floats_that_are_not_finite(tmp_path, value):
+    path = saved(tmp_path, np.array([[0, value]], np.float32), "a.tif")
+    with pytest.raises(ValueError, match="not finite"):
+        decode_image(path, 4, (0, 1))
+
+
+def test_decode_image_says_how_to_read_heic(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    with pytest.raises(ValueError, match="HEIC.*export it as JPEG.*pillow-heif"):
+        decode_image(tmp_path / "a.jpg", 4)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_decode_image_does_not_wait_at_a_pipe(tmp_path, make):
+    make(tmp_path / "a.png")
+    for read in (lambda path: decode_image(path, 4), file_digest):
+        with pytest.raises(ValueError, match="a.png is a (pipe|folder)"):
+            read(tmp_path / "a.png")
+
+
+def test_decode_image_reads_one_of_many_frames(tmp_path):
+    """The others are not even looked for: their data would not be there."""
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(bytes([100]) * 4, 8, num_frames=3000))
+    assert (decode_image(path, 2) == 155).all()
+
+
+def test_decode_image_refuses_a_side_that_takes_minutes(tmp_path):
+    path = saved(tmp_path, Image.new("1", (1, decoding.MAX_SIDE_PX + 1)))
+    with pytest.raises(ValueError, match="1 x 65537 pixels.*65536 px a side"):
+        decode_image(path, 8)
+
+
+def test_decode_image_reduces_a_photograph_of_200_megapixels(tmp_path, recwarn):
+    """Only the header says so; libjpeg makes up the data, at an eighth of a side."""
+    small = saved(tmp_path, Image.new("L", (64, 64), 128), "a.jpg").read_bytes()
+    start = small.index(b"\xff\xc0") + 5
+
+    def of_size(height, width):
+        size = struct.pack(">HH", height, width)
+        (tmp_path / "b.jpg").write_bytes(small[:start] + size + small[start + 4 :])
+        return tmp_path / "b.jpg"
+
+    assert (decode_image(of_size(12_240, 16_320), 64) == 128).all()
+    with pytest.raises(ValueError, match="16001 x 20000 pixels"):
+        decode_image(of_size(20_000, 16_001), 64)
+    assert not recwarn.list
 
 
 @pytest.fixture
@@ -196,6 +401,30 @@ def test_image_files_fingerprint_notices_a_changed_file(twenty, tmp_path):
     before = twenty.fingerprint
     saved(tmp_path, Image.new("L", (5, 5), 255), "00.png")
     assert ImageFiles(twenty.paths, 4).fingerprint != before
+
+
+def test_image_files_fingerprint_follows_the_pixel_range(twenty):
+    ranged = ImageFiles(twenty.paths, 4, pixel_range=[0, 4095])
+    prints = {
+        twenty.fingerprint,
+        ranged.fingerprint,
+        ranged.subset(range(20)).fingerprint,
+    }
+    assert len(prints) == 2 and ranged.resized(5).pixel_range == (0, 4095)
+
+
+def test_image_files_fingerprint_is_hashed_again(twenty, tmp_path):
+    """Same object, same length of file, same tick of the clock."""
+    before = twenty.fingerprint
+    content = (tmp_path / "00.png").read_bytes()
+    (tmp_path / "00.png").write_bytes(content[:-1] + b"x")
+    assert twenty.fingerprint != before
+
+
+def test_image_files_number_copies_alike(twenty, tmp_path):
+    (tmp_path / "07.png").write_bytes((tmp_path / "03.png").read_bytes())
+    copies = twenty.copies
+    assert copies[7] == copies[3] and len(set(copies.tolist())) == 19
 
 
 def test_file_digest_is_the_sha256(tmp_path):

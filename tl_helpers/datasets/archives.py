@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from PIL import Image
 
-from tl_helpers.datasets.files import find_bad_files
+from tl_helpers.datasets.files import survey
 from tl_helpers.downloads import extract
 
 CIFAR_RECORD_BYTES = 1 + 3 * 32 * 32  # a label, then the red, green and blue planes
@@ -71,7 +71,7 @@ def lay_out_cats_and_dogs(archives, target):
         for name in ("Cat", "Dog"):
             for path in sorted((folder / "PetImages" / name).glob("*.jpg")):
                 _move(path, target / "all" / name.lower() / path.name)
-    bad = list(find_bad_files(sorted(target.glob("all/*/*.jpg")), size_px=64))
+    bad, _ = survey(sorted(target.glob("all/*/*.jpg")), size_px=64)
     names = [path.relative_to(target).as_posix() for path in bad]
     for path in bad:
         path.unlink()

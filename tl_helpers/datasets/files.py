@@ -2,16 +2,41 @@
 
 import hashlib
 import os
+import time
+import unicodedata
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, cached_property, lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-MAX_PIXELS = 80_000_000  # about 240 MB decoded
+from tl_helpers.datasets.decoding import (
+    check_is_file,
+    decode_and_judge,
+    decode_image,
+)
+
 MAX_THREADS = min(8, os.cpu_count() or 1)
-CLUTTER = ("thumbs.db", "desktop.ini")
+UNSETTLED_NS = 10**9  # within a tick of the clock a file may change unseen
+# Left in folders by Windows, macOS, and by Synology's and QNAP's disks.
+CLUTTER = {
+    "thumbs.db",
+    "ehthumbs.db",
+    "ehthumbs_vista.db",
+    "desktop.ini",
+    "$recycle.bin",
+    "system volume information",
+    "icon\r",
+    "icon\uf00d",
+    "__macosx",
+    "@eadir",
+    "#recycle",
+    "@recycle",
+    "@__thumb",
+    "lost+found",
+}
 
 
 class ImageFiles:
@@ -27,15 +52,17 @@ class ImageFiles:
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, paths, size_px):
+    def __init__(self, paths, size_px, pixel_range=None):
         """Remember the paths; nothing is read yet.
 
         Args:
             paths: sequence of n str or Path.
             size_px: int >= 1, height and width of every decoded image.
+            pixel_range: as in `decode_image`.
         """
         self.paths = np.array([str(path) for path in paths], dtype=object)
         self.size_px = size_px
+        self.pixel_range = None if pixel_range is None else tuple(pixel_range)
         self.shape = (len(self.paths), size_px, size_px, 3)
 
     def __len__(self):
@@ -53,94 +80,41 @@ class ImageFiles:
         """
         paths = self.paths[rows]
         if isinstance(paths, str):
-            return decode_image(paths, self.size_px)
+            return decode_image(paths, self.size_px, self.pixel_range)
         images = np.empty((len(paths), *self.shape[1:]), np.uint8)
 
         def decode(row):
-            images[row] = decode_image(paths[row], self.size_px)
+            images[row] = decode_image(paths[row], self.size_px, self.pixel_range)
 
         list(_pool().map(decode, range(len(paths))))
         return images
 
     def subset(self, rows):
         """Return the ImageFiles of these rows, still undecoded."""
-        return ImageFiles(self.paths[rows], self.size_px)
+        return ImageFiles(self.paths[rows], self.size_px, self.pixel_range)
 
     def resized(self, size_px):
         """Return the same files, to be decoded at another size."""
-        return ImageFiles(self.paths, size_px)
+        return ImageFiles(self.paths, size_px, self.pixel_range)
 
-    @cached_property
+    @property
     def fingerprint(self):
-        """Hash of the files' bytes in order and of the size, as hex digits."""
+        """Hash of the files' bytes in order, the size and the range, as hex digits."""
         digest = hashlib.sha256(str(self.size_px).encode())
-        for start in range(0, len(self), 1024):  # a task waiting costs 1 kB
-            for one in _pool().map(file_digest, self.paths[start : start + 1024]):
-                digest.update(one)
+        if self.pixel_range is not None:
+            digest.update(repr(tuple(map(float, self.pixel_range))).encode())
+        for one in _in_blocks(file_digest, self.paths):
+            digest.update(one)
         return digest.hexdigest()
 
+    @property
+    def copies(self):
+        """One number for each content, int64 (n,): byte-identical files share theirs.
 
-def decode_image(path, size_px):
-    """Read one image file, upright, cropped to its centre square and resized.
-
-    Transparent pixels come out on white; of an animation the first frame is taken;
-    16-bit values are scaled, not clipped.
-
-    Args:
-        path: str or Path.
-        size_px: int >= 1.
-
-    Returns:
-        uint8 (size_px, size_px, 3), RGB, [0, 255].
-
-    Raises:
-        ValueError: no image, a truncated one, one with values of unknown range, or
-            one of more than MAX_PIXELS pixels.
-    """
-    try:
-        with Image.open(path) as image:
-            # A JPEG can be decoded at a fraction of its size; twice the wanted one
-            # leaves enough to average.
-            image.draft(None, (2 * size_px, 2 * size_px))
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"{image.width} x {image.height} pixels")
-            image.load()
-            upright = ImageOps.exif_transpose(to_rgb(image))
-    except Exception as error:  # Pillow's readers raise whatever a bad file provokes
-        raise ValueError(
-            f"Got {path} (class folder {Path(path).parent.name!r}), which cannot be "
-            f"read: {error}; expected a whole image of at most "
-            f"{MAX_PIXELS // 10**6} million pixels: repair, shrink or remove it."
-        ) from error
-    square = ImageOps.fit(upright, (size_px, size_px), Image.Resampling.BILINEAR)
-    return np.asarray(square)
-
-
-def to_rgb(image):
-    """Convert a Pillow image of any mode to RGB.
-
-    Args:
-        image: PIL.Image.Image, loaded.
-
-    Returns:
-        PIL.Image.Image in mode RGB.
-
-    Raises:
-        ValueError: float or 32-bit pixels, whose range is not known.
-    """
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        white.info = image.info  # keeps the orientation
-        white.alpha_composite(image)
-        return white.convert("RGB")
-    if image.mode.startswith(("I", "F")):
-        values = np.asarray(image)
-        if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65535:
-            raise ValueError(f"pixels of mode {image.mode}, not 8 or 16 bits")
-        eight_bits = np.rint(values / 257).astype(np.uint8)  # 65535 / 257 = 255
-        return Image.fromarray(eight_bits).convert("RGB")
-    return image.convert("RGB")
+        As `groups` of `split` they keep an image and its copies on one side.
+        """
+        digests = list(_in_blocks(file_digest, self.paths))
+        return np.unique(digests, return_inverse=True)[1]
 
 
 def resize_pixels(images, size_px):
@@ -162,32 +136,58 @@ def resize_pixels(images, size_px):
     return resized
 
 
-def find_bad_files(paths, size_px):
+def survey(paths, size_px, pixel_range=None):
     """Decode every file once.
 
     Args:
         paths: sequence of n str or Path.
         size_px: int, the size at which they will be used.
+        pixel_range: as in `decode_image`.
 
     Returns:
-        dict {path: sentence that says what is wrong}, in the order of `paths`.
+        (faults, levels): {path: sentence that says what is wrong} and {path: Levels}
+        of the others, both in the order of `paths`.
     """
     from tqdm import tqdm
     from tqdm.contrib.concurrent import thread_map
 
     def check(path):
         try:
-            decode_image(path, size_px)
+            return decode_and_judge(path, size_px, pixel_range)[1]
         except ValueError as error:
             return str(error)
 
     bar = {"desc": "checking images", "disable": len(paths) < 1000}
-    faults = thread_map(check, paths, max_workers=MAX_THREADS, tqdm_class=tqdm, **bar)
-    return {path: fault for path, fault in zip(paths, faults, strict=True) if fault}
+    found = thread_map(check, paths, max_workers=MAX_THREADS, tqdm_class=tqdm, **bar)
+    faults, levels = {}, {}
+    for path, one in zip(paths, found, strict=True):
+        (faults if isinstance(one, str) else levels)[path] = one
+    return faults, levels
+
+
+def find_copies(paths):
+    """Find byte-identical files.
+
+    Args:
+        paths: sequence of n str or Path.
+
+    Returns:
+        list of lists of at least two paths each, in the order of `paths`.
+    """
+    sizes = [os.stat(path).st_size for path in paths]
+    counts = Counter(sizes)
+    alike = [path for path, size in zip(paths, sizes, strict=True) if counts[size] > 1]
+    copies = defaultdict(list)
+    for path, digest in zip(alike, _in_blocks(file_digest, alike), strict=True):
+        copies[digest].append(path)
+    return [group for group in copies.values() if len(group) > 1]
 
 
 def read_class_folders(folder, class_names=None):
     """List the images below a folder that holds one folder a class.
+
+    Links are followed, but never twice to one folder of a class. Names are compared
+    in Unicode's composed form (NFC), since macOS decomposes accents.
 
     Args:
         folder: Path.
@@ -196,41 +196,92 @@ def read_class_folders(folder, class_names=None):
 
     Returns:
         (paths, labels, class names): list of n str, int64 (n,), tuple of str; classes
-        and files sorted by name, hidden ones left out.
+        and files sorted by name, hidden ones left out. Among the paths are those that
+        are no files; `survey` says why.
 
     Raises:
-        ValueError: a folder that is not among the class names.
+        ValueError: a folder that is not among the class names, or two that differ in
+            their Unicode form only.
     """
-    folders = sorted(
-        entry.name
-        for entry in os.scandir(folder)
-        if entry.is_dir() and not is_hidden(entry.name)
-    )
-    classes = folders if class_names is None else list(class_names)
-    unknown = [name for name in folders if name not in classes]
+    folders = {}
+    for entry in os.scandir(folder):
+        if not entry.is_dir() or is_hidden(entry.name):
+            continue
+        name = composed(entry.name)
+        if name in folders:
+            raise ValueError(
+                f"Got two folders in {folder} that both read {name!r}, one composed "
+                "(Unicode NFC) and one decomposed, as macOS writes it, expected one a "
+                "class; move the images of one into the other."
+            )
+        folders[name] = entry.path
+    classes = [composed(name) for name in class_names or sorted(folders)]
+    unknown = sorted(folders.keys() - set(classes))
     if unknown:
         raise ValueError(
             f"Got class folder {unknown[0]!r} in {folder}, expected only "
             f"{', '.join(classes[:10])}{', ...' * (len(classes) > 10)}; move it away, "
             "or load both sets with a name for it."
         )
+    root = Path(folder).resolve()
+    above = [(x.stat().st_dev, x.stat().st_ino) for x in (root, *root.parents)]
     paths, labels = [], []
-    for name in folders:
-        found = sorted(_walk(os.path.join(folder, name)))
+    for name in sorted(folders):
+        found = sorted(walk(folders[name], above))
         paths += found
         labels += [classes.index(name)] * len(found)
     return paths, np.array(labels, np.int64), tuple(classes)
 
 
+def composed(name):
+    """Return a name as most systems spell it, with composed accents (NFC)."""
+    return unicodedata.normalize("NFC", name)
+
+
+def walk(folder, seen=()):
+    """List what lies below a folder, hidden ones left out, links followed.
+
+    Args:
+        folder: str.
+        seen: (device, inode) of folders that are not to be entered.
+
+    Yields:
+        str: path of every entry that is no folder, and of every folder that cannot be
+        listed or was entered already, by a link.
+    """
+    seen, waiting = set(seen), [folder]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            status = os.stat(folder)
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError:
+            yield folder
+            continue
+        if (status.st_dev, status.st_ino) in seen:
+            yield folder
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        for entry in entries:
+            if not is_hidden(entry.name):
+                if os.path.isdir(entry.path):
+                    waiting.append(entry.path)
+                else:
+                    yield entry.path
+
+
 def is_hidden(name):
     """Whether a file or folder is the system's, not the person's."""
-    return name.startswith((".", "__MACOSX")) or name.lower() in CLUTTER
+    return name.startswith(".") or name.lower() in CLUTTER
 
 
 def file_digest(path):
     """Return sha256 of a file's bytes; repeated calls read an unchanged file once."""
-    status = os.stat(path)
-    return _digest(str(path), status.st_size, status.st_mtime_ns)
+    status = check_is_file(path)
+    changed_ns = max(status.st_mtime_ns, status.st_ctime_ns)
+    if time.time_ns() - changed_ns < UNSETTLED_NS:
+        return _digest.__wrapped__(path, status.st_size, changed_ns)
+    return _digest(str(path), status.st_size, changed_ns)
 
 
 @lru_cache(maxsize=2**18)
@@ -239,14 +290,10 @@ def _digest(path, size, changed_ns):
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def _walk(folder):
-    for entry in os.scandir(folder):
-        if is_hidden(entry.name):
-            continue
-        if entry.is_dir():
-            yield from _walk(entry.path)
-        else:
-            yield entry.path
+def _in_blocks(function, paths):
+    """Map over paths in threads; a task that waits costs 1 kB, so not all at once."""
+    for start in range(0, len(paths), 1024):
+        yield from _pool().map(function, paths[start : start + 1024])
 
 
 @cache

@@ -1,5 +1,6 @@
 """A directory of a person's own images, one folder a class."""
 
+import os
 import re
 import warnings
 from pathlib import Path
@@ -8,18 +9,21 @@ import numpy as np
 
 from tl_helpers.datasets.files import (
     ImageFiles,
-    find_bad_files,
+    composed,
+    find_copies,
     is_hidden,
     read_class_folders,
+    survey,
 )
 from tl_helpers.datasets.image_set import ImageSet, Provenance
+from tl_helpers.datasets.levels import check_range, judge_levels
 from tl_helpers.inputs import check_class_names
 
 NUM_SHOWN = 10
 PART_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}
 
 
-def load_folder(path, size_px=128, skip_bad=False, class_names=None):
+def load_folder(path, size_px=128, skip_bad=False, class_names=None, pixel_range=None):
     """Load a folder that holds one folder of images a class.
 
     Every file is decoded once, to find the bad ones now and not in mid-training.
@@ -31,6 +35,8 @@ def load_folder(path, size_px=128, skip_bad=False, class_names=None):
         class_names: sequence of str, the classes in the order of their numbers, such
             as `train.class_names` where this folder is for validation; a class without
             a folder here has no images. None for the folders' own names, sorted.
+        pixel_range: (black, white), the grey values that become 0 and 255, for files
+            of more than 8 bits: (0, 4095) for 12 bits; by default (0, 65535).
 
     Returns:
         ImageSet decoded on demand.
@@ -39,15 +45,21 @@ def load_folder(path, size_px=128, skip_bad=False, class_names=None):
         FileNotFoundError: no such folder.
         ValueError: fewer than two classes, a class folder without images, or with a
             name that is not asked for, images beside the class folders, folders that
-            are parts (train, test) rather than classes, or (without `skip_bad`) files
-            that cannot be read.
+            are parts (train, test) rather than classes, files whose range of values is
+            unknown, or (without `skip_bad`) files that cannot be read.
+
+    Warns:
+        UserWarning: values that come out almost black, such as 12 bits in 16-bit files;
+            byte-identical copies.
     """
     folder = Path(path).expanduser()
     if class_names is not None:
         class_names = check_class_names(class_names)
+    if pixel_range is not None:
+        pixel_range = check_range(pixel_range)
     folders = _check_layout(folder, class_names)
     paths, labels, class_names = read_class_folders(folder, class_names)
-    bad = find_bad_files(paths, size_px)
+    bad, levels = survey(paths, size_px, pixel_range)
     if bad:
         report = _report(folder, bad)
         if not skip_bad:
@@ -56,6 +68,8 @@ def load_folder(path, size_px=128, skip_bad=False, class_names=None):
     is_good = np.array([path not in bad for path in paths], bool)
     paths, labels = np.array(paths, object)[is_good], labels[is_good]
     _check_classes(folder, folders, labels, class_names)
+    judge_levels(levels.values(), pixel_range)
+    _report_copies(folder, paths, labels)
     provenance = Provenance(
         name=folder.name,
         origin=str(folder),
@@ -63,7 +77,8 @@ def load_folder(path, size_px=128, skip_bad=False, class_names=None):
         citation="none",
         size=f"{len(paths)} images, {len(class_names)} classes",
     )
-    return ImageSet(ImageFiles(paths, size_px), labels, class_names, provenance)
+    images = ImageFiles(paths, size_px, pixel_range)
+    return ImageSet(images, labels, class_names, provenance)
 
 
 def _check_layout(folder, class_names):
@@ -73,9 +88,15 @@ def _check_layout(folder, class_names):
             f"Got {folder}, which is no folder, expected one that holds one folder of "
             "images a class; check the path."
         )
-    entries = [entry for entry in folder.iterdir() if not is_hidden(entry.name)]
-    loose = sorted(entry.name for entry in entries if entry.is_file())
-    folders = sorted(entry.name for entry in entries if not entry.is_file())
+    try:
+        entries = [entry for entry in folder.iterdir() if not is_hidden(entry.name)]
+    except PermissionError as error:
+        raise PermissionError(
+            f"Got {folder}, which may not be listed, expected a folder that you may "
+            "read; change its permissions, or copy it."
+        ) from error
+    loose = sorted(entry.name for entry in entries if not entry.is_dir())
+    folders = sorted(entry.name for entry in entries if entry.is_dir())
     if not entries:
         raise ValueError(
             f"Got {folder}, which is empty, expected one folder of images a class; "
@@ -109,11 +130,7 @@ def _check_level(folder, folders):
             f"load_folder({str(folder / first)!r}), and the others with "
             "class_names=train.class_names."
         )
-    below = [
-        {path.name for path in (folder / name).iterdir() if path.is_dir()}
-        for name in folders
-    ]
-    shared = sorted(set.intersection(*below))
+    shared = sorted(set.intersection(*(_folders_in(folder / name) for name in folders)))
     if len(shared) > 1:
         warnings.warn(
             f"Took the folders {', '.join(folders[:5])} in {folder} for the classes, "
@@ -121,6 +138,13 @@ def _check_level(folder, folders):
             f"classes, load one part: load_folder({str(folder / folders[0])!r}).",
             stacklevel=4,
         )
+
+
+def _folders_in(folder):
+    try:
+        return {path.name for path in folder.iterdir() if path.is_dir()}
+    except PermissionError:  # `survey` will report it
+        return set()
 
 
 def _words(name):
@@ -131,7 +155,7 @@ def _check_classes(folder, folders, labels, class_names):
     counts = dict(
         zip(class_names, np.bincount(labels, minlength=len(class_names)), strict=True)
     )
-    empty = [name for name in folders if not counts[name]]
+    empty = [name for name in folders if not counts[composed(name)]]
     if empty:
         raise ValueError(
             f"Got no readable image in class folder {empty[0]!r} of {folder}, expected "
@@ -145,3 +169,29 @@ def _report(folder, bad):
     if len(bad) > NUM_SHOWN:
         lines.append(f"  and {len(bad) - NUM_SHOWN} more")
     return "\n".join(lines)
+
+
+def _report_copies(folder, paths, labels):
+    """Name byte-identical files: two labels of one image, or a leak in a split."""
+    label_of = dict(zip(paths, labels.tolist(), strict=True))
+    groups = find_copies(paths)
+    pairs = [(group[0], path) for group in groups for path in group[1:]]
+    torn = [pair for pair in pairs if label_of[pair[0]] != label_of[pair[1]]]
+    if torn:
+        warnings.warn(
+            f"Got {len(torn)} images in two classes ({_such_as(folder, torn)}), "
+            "expected one label an image; keep each in one class.",
+            stacklevel=3,
+        )
+    if pairs:
+        warnings.warn(
+            f"Got {len(pairs)} byte-identical copies among {len(paths)} images "
+            f"({_such_as(folder, pairs)}), which a split may put on both sides; remove "
+            "them, or split(images, ..., groups=images.images.copies).",
+            stacklevel=3,
+        )
+
+
+def _such_as(folder, pairs):
+    one, other = (os.path.relpath(path, folder) for path in pairs[0])
+    return f"such as {one} and {other}"
