@@ -15,6 +15,7 @@ MAX_PIXELS = 80_000_000  # about 240 MB decoded
 MAX_SIDE_PX = 2**16  # 70 million rows of one pixel take half a minute
 # What Pillow makes of a PNG's grey or colour values, but not of its transparent one.
 TRANSPARENT_SCALE = {"L;2": 85, "L;4": 17, "RGB;16B": 1 / 256}
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # of TIFF; Pillow turns 8 bits, but no more
 HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
 
@@ -37,7 +38,7 @@ def decode_image(path, size_px, pixel_range=None):
         ValueError: no image, a truncated one, one with values of unknown range, or
             one of more than MAX_PIXELS pixels or MAX_SIDE_PX a side.
     """
-    pixels, levels = decode_and_judge(path, size_px, pixel_range)
+    pixels, levels, _ = _decode(path, size_px, pixel_range)
     if pixels is None:
         raise ValueError(
             f"Got {path} with values from {levels.low:g} to {levels.high:g}, expected "
@@ -47,7 +48,7 @@ def decode_image(path, size_px, pixel_range=None):
     return pixels
 
 
-def decode_and_judge(path, size_px, pixel_range):
+def decode_and_judge(path, size_px, pixel_range=None):
     """Decode as `decode_image` does, and tell what values the file holds.
 
     Args:
@@ -61,15 +62,27 @@ def decode_and_judge(path, size_px, pixel_range):
     Raises:
         ValueError: as `decode_image`.
     """
+    pixels, levels, is_deep = _decode(path, size_px, pixel_range)
+    if levels is None:
+        scale, kind = (257, "16 bits a colour") if is_deep else (1, "8 bits")
+        levels = Levels(scale * int(pixels.min()), scale * int(pixels.max()), kind)
+    return pixels, levels
+
+
+def _decode(path, size_px, pixel_range):
+    """Return pixels, Levels of one deep channel, and whether colours have 16 bits."""
     try:
-        image, raw_mode, is_negative = _load(path, size_px)
-        if image.mode.startswith(("I", "F")):
-            levels = _levels(image)
-            if pixel_range is None and levels.kind == "unknown":
-                return None, levels
-            rgb = _scaled(image, pixel_range or SIXTEEN_BITS, is_negative)
-        else:
-            levels, rgb = None, to_rgb(image)
+        check_is_file(path)
+        with open(path, "rb") as file, _open(file) as image:
+            _reduce(image, size_px)
+            raw_mode = _raw_mode(image)
+            image.load()
+            _scale_transparent_value(image, raw_mode)
+            levels = _levels(image) if image.mode.startswith(("I", "F")) else None
+            if levels and levels.kind == "unknown" and pixel_range is None:
+                return None, levels, False
+            rgb = _scaled(image, pixel_range) if levels else to_rgb(image)
+            upright = ImageOps.exif_transpose(rgb)
     except Exception as error:  # Pillow's readers raise whatever a bad file provokes
         raise ValueError(
             f"Got {path} (class folder {Path(path).parent.name!r}), which cannot be "
@@ -77,38 +90,32 @@ def decode_and_judge(path, size_px, pixel_range):
             f"{MAX_PIXELS // 10**6} million pixels and {MAX_SIDE_PX} px a side: "
             f"{_way_out(path)}."
         ) from error
-    square = ImageOps.fit(rgb, (size_px, size_px), Image.Resampling.BILINEAR)
-    pixels = np.asarray(square)
-    if levels is None:
-        scale, kind = (257, "16 bits a colour") if ";16" in raw_mode else (1, "8 bits")
-        levels = Levels(scale * int(pixels.min()), scale * int(pixels.max()), kind)
-    return pixels, levels
+    square = ImageOps.fit(upright, (size_px, size_px), Image.Resampling.BILINEAR)
+    return np.asarray(square), levels, ";16" in raw_mode
 
 
-def _load(path, size_px):
-    """Return the Pillow image, upright; how its file stores values; if 0 is white."""
-    check_is_file(path)
-    with open(path, "rb") as file:
-        # Image.open refuses a large JPEG before it is reduced.
-        is_jpeg = file.read(3) == b"\xff\xd8\xff"
-        file.seek(0)
-        with JpegImageFile(file) if is_jpeg else Image.open(file) as image:
-            if image.format == "EPS":
-                raise ValueError("PostScript, which is a program and may never end")
-            _check_size(image, 4 * MAX_PIXELS if is_jpeg else MAX_PIXELS)
-            # A JPEG can be decoded at a fraction of its size; twice the wanted one
-            # leaves enough to average.
-            image.draft(None, (2 * size_px, 2 * size_px))
-            _check_size(image, MAX_PIXELS)
-            raw_mode = _raw_mode(image)
-            image.load()
-            is_negative = getattr(image, "tag_v2", {}).get(262) == 0  # WhiteIsZero
-            upright = ImageOps.exif_transpose(image)
-    clear, scale = upright.info.get("transparency"), TRANSPARENT_SCALE.get(raw_mode)
+def _open(file):
+    """Open with Pillow, whose own `open` refuses a large JPEG before it is reduced."""
+    is_jpeg = file.read(3) == b"\xff\xd8\xff"
+    file.seek(0)
+    return JpegImageFile(file) if is_jpeg else Image.open(file)
+
+
+def _reduce(image, size_px):
+    """Decode a JPEG at a fraction of its size; refuse what is too large even so."""
+    if image.format == "EPS":
+        raise ValueError("PostScript is a program, which may never end")
+    _check_size(image, 4 * MAX_PIXELS if image.format == "JPEG" else MAX_PIXELS)
+    # Twice the wanted size leaves enough to average.
+    image.draft(None, (2 * size_px, 2 * size_px))
+    _check_size(image, MAX_PIXELS)
+
+
+def _scale_transparent_value(image, raw_mode):
+    clear, scale = image.info.get("transparency"), TRANSPARENT_SCALE.get(raw_mode)
     if clear is not None and scale:
         scaled = tuple(int(scale * value) for value in np.ravel(clear))
-        upright.info["transparency"] = scaled if len(scaled) == 3 else scaled[0]
-    return upright, raw_mode, is_negative
+        image.info["transparency"] = scaled if len(scaled) == 3 else scaled[0]
 
 
 def check_is_file(path):
@@ -124,14 +131,13 @@ def check_is_file(path):
         ValueError: a folder, a pipe, a socket or a device.
         OSError: nothing is there, or it may not be looked at.
     """
-    status, name = os.stat(path), Path(path).name
+    status = os.stat(path)
+    if stat.S_ISREG(status.st_mode):
+        return status
+    fault = "is a pipe, a socket or a device"
     if stat.S_ISDIR(status.st_mode):
-        raise ValueError(
-            f"{name} is a folder that cannot be listed, or that a link led to before"
-        )
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError(f"{name} is a pipe, a socket or a device")
-    return status
+        fault = "is a folder that cannot be listed, or that a link led to before"
+    raise ValueError(f"{Path(path).name} {fault}")
 
 
 def _check_size(image, max_pixels):
@@ -175,17 +181,20 @@ def _levels(image):
     return Levels(low.item(), high.item(), "16 bits")
 
 
-def _scaled(image, pixel_range, is_negative):
+def _scaled(image, pixel_range):
     """Scale one channel of more than 8 bits: black to 0, white to 255."""
-    black, white = pixel_range
+    black, white = pixel_range or SIXTEEN_BITS
     values = np.asarray(image).astype(np.float64)
     grey = np.clip((values - black) * (255 / (white - black)), 0, 255)
-    grey = 255 - grey if is_negative else grey
+    if getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO:
+        grey = 255 - grey
     grey = np.rint(grey).astype(np.uint8)
     clear = image.info.get("transparency")
     if clear is not None:
         grey[values == clear] = 255
-    return Image.fromarray(grey).convert("RGB")
+    rgb = Image.fromarray(grey).convert("RGB")
+    rgb.info = image.info  # keeps the orientation
+    return rgb
 
 
 def to_rgb(image):
@@ -200,6 +209,7 @@ def to_rgb(image):
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
+        white.info = image.info  # keeps the orientation
         white.alpha_composite(image)
         return white.convert("RGB")
     return image.convert("RGB")
