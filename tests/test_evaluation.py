@@ -45,7 +45,7 @@ def test_summarise_of_one_value_claims_nothing():
 
 
 def test_summarise_refuses_nothing():
-    with pytest.raises(ValueError, match="one finite number for each seed"):
+    with pytest.raises(ValueError, match="Got values of .*expected numbers"):
         evaluation.summarise([])
 
 
@@ -66,7 +66,7 @@ def test_compare_paired_is_scipys_paired_t(num_seeds, seed):
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf])
 def test_compare_paired_refuses_what_is_no_number(broken):
-    with pytest.raises(ValueError, match="1 of them finite"):
+    with pytest.raises(ValueError, match="Got scores that are not finite"):
         evaluation.compare_paired([0.5, broken], [0.25, 0.25])
 
 
@@ -195,15 +195,46 @@ def test_confusion_keeps_a_place_for_classes_that_do_not_occur():
     assert counts.tolist() == [[0] * 4, [0] * 4, [1, 0, 1, 0], [0] * 4]
 
 
-@pytest.mark.parametrize("wrong", [-1, 3])
-def test_confusion_refuses_classes_out_of_range(wrong):
-    with pytest.raises(ValueError, match="expected 0 to 2"):
-        evaluation.confusion([0, wrong], [0, 1], 3)
+COUNTING = [
+    evaluation.accuracy,
+    evaluation.balanced_accuracy,
+    lambda answers, labels: evaluation.confusion(answers, labels, 3),
+]
 
 
-def test_confusion_refuses_unequal_lengths():
-    with pytest.raises(ValueError, match="expected the same"):
-        evaluation.confusion([0, 1], [0], 3)
+@pytest.mark.parametrize("count", COUNTING)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.arange(30)[:, None] % 3,  # against (30,) it would count 900 answers
+        np.eye(3)[np.arange(30) % 3],
+        np.arange(29) % 3,
+        np.arange(30) % 3 - 1,  # -1 would be the last class
+        np.arange(30) / 2,
+        np.where(np.arange(30) == 7, np.nan, 1.0),
+        np.array(list("ab") * 15),
+        np.arange(30) > 3,
+        None,
+        [],
+    ],
+)
+def test_answers_and_labels_are_one_class_number_an_image(count, wrong):
+    for pair in ((wrong, np.arange(30) % 3), (np.arange(30) % 3, wrong)):
+        with pytest.raises(ValueError, match="^Got .*labels.*expected"):
+            count(*pair)
+
+
+def test_confusion_counts_every_image_once():
+    answers = np.array([0.0, 1.0, 2.0] * 10)  # whole numbers, whatever their type
+    counts = evaluation.confusion(answers, np.uint8([0, 1, 1] * 10), 3)
+    assert counts.tolist() == [[10, 0, 0], [0, 10, 10], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("answers", [[0, 3], [3, 0]])
+def test_confusion_refuses_classes_out_of_range(answers):
+    for pair in ((answers, [0, 1]), ([0, 1], answers)):
+        with pytest.raises(ValueError, match="to 3, expected 0 to 2 for 3 classes"):
+            evaluation.confusion(*pair, 3)
 
 
 def test_bootstrap_interval_takes_two_values_and_so_many_resamples():
@@ -239,7 +270,7 @@ def test_bootstrap_interval_repeats_with_its_seed():
 
 @pytest.mark.parametrize("values", [[], [1.0], [[1.0, 2.0]], [1.0, np.nan]])
 def test_bootstrap_interval_refuses_what_it_cannot_draw_from(values):
-    with pytest.raises(ValueError, match="at least two finite numbers"):
+    with pytest.raises(ValueError, match="values (of|that are not finite).* expected"):
         evaluation.bootstrap_interval(values)
 
 
@@ -252,6 +283,25 @@ def test_intervals_of_a_mean_cover_it():
 
     assert 0.93 <= coverage(student, 2) <= 0.97
     assert 0.90 <= coverage(bootstrap, 2) <= 0.97
+
+
+@pytest.mark.parametrize(
+    ("num_right", "num_images", "sentence"),
+    [
+        (0.8, 50, "num_right=0.8, expected a whole number"),
+        (41, 40, "num_right=41 of num_images=40, expected no more"),
+        (0, 0, "num_images=0, expected a whole number from 1"),
+    ],
+)
+def test_binomial_interval_counts_images(num_right, num_images, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        evaluation.binomial_interval(num_right, num_images)
+
+
+@pytest.mark.parametrize("scores", [[0.5, np.nan], ["a", "b"], [[0.5], [0.5]]])
+def test_score_table_refuses_what_are_no_scores(scores):
+    with pytest.raises(ValueError, match="Got scores of 'probe'.*expected"):
+        evaluation.ScoreTable(2, {"probe": scores})
 
 
 def test_binomial_interval_covers_the_accuracy():
@@ -305,7 +355,7 @@ def test_roc_auc_is_the_mean_share_of_pairs_in_order(seed):
 def test_roc_auc_refuses_a_class_without_labels():
     with pytest.raises(ValueError, match="each of 3 classes"):
         evaluation.roc_auc(np.full((4, 3), 1 / 3), [0, 1, 0, 1])
-    with pytest.raises(ValueError, match="3 labels"):
+    with pytest.raises(ValueError, match="one label for each row"):
         evaluation.roc_auc([0.1, 0.9], [0, 1, 1])
 
 
@@ -379,11 +429,11 @@ def test_brier_score_by_hand_and_for_two_classes_twice_scikit_learns():
     [
         ([[2.0, -1.0]], [0], "apply softmax"),
         ([[0.9, 0.9]], [0], "apply softmax"),
-        ([0.9, 0.1], [0, 1], "finite probabilities"),
-        ([[np.nan, 1.0]], [0], "finite probabilities"),
-        (np.zeros((0, 2)), [], "finite probabilities"),
+        ([0.9, 0.1], [0, 1], "Got probabilities of .*expected numbers"),
+        ([[np.nan, 1.0]], [0], "Got probabilities that are not finite"),
+        (np.zeros((0, 2)), [], "expected numbers .n, classes., at least 1"),
         ([[0.5, 0.5]], [0, 1], "one label for each row"),
-        ([[0.5, 0.5]], [2], "labels up to 2, expected less than 2"),
+        ([[0.5, 0.5]], [2], "from 2 to 2, expected 0 to 1 for 2 classes"),
         ([[0.5, 0.5]], [-1], "class numbers from 0 on"),
         ([[0.5, 0.5]], [0.5], "class numbers from 0 on"),
     ],

@@ -79,10 +79,11 @@ def test_episodes_keep_to_the_given_classes():
 @pytest.mark.parametrize(
     ("numbers", "message"),
     [
-        ((1, 1, 1, 1), "1 ways"),
-        ((2, 0, 1, 1), "0 shots"),
-        ((2, 1, 0, 1), "0 queries"),
-        ((2, 1, 1, 0), "0 episodes"),
+        ((1, 1, 1, 1), "num_ways=1, expected a whole number from 2"),
+        ((2, 0, 1, 1), "num_shots=0"),
+        ((2, 1, 0, 1), "num_queries=0"),
+        ((2, 1, 1, 0), "num_episodes=0"),
+        ((2.5, 1, 1, 1), "num_ways=2.5"),
         ((5, 1, 1, 1), "num_ways=5 with 4 classes"),
         ((2, 3, 4, 1), "class 3 with 6 rows, expected 7"),
     ],
@@ -90,6 +91,28 @@ def test_episodes_keep_to_the_given_classes():
 def test_episodes_refuse_what_cannot_be_drawn(numbers, message):
     with pytest.raises(ValueError, match=message):
         fewshot.episodes(LABELS, *numbers)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.eye(3)[np.arange(60) % 3],  # as columns of rows they reached row 129 of 60
+        np.arange(60)[:, None] % 3,
+        np.arange(60) % 3 - 1,
+        np.arange(60) % 3 + 0.5,
+        np.array(list("abc") * 20),
+    ],
+)
+def test_episodes_refuse_labels_that_are_none(labels):
+    with pytest.raises(ValueError, match="^Got labels .*expected"):
+        fewshot.episodes(labels, 2, 1, 1)
+    with pytest.raises(ValueError, match="^Got labels .*expected"):
+        fewshot.split_classes(labels, 1)
+
+
+def test_episodes_refuse_wanted_classes_that_are_no_numbers():
+    with pytest.raises(ValueError, match="Got wanted labels .*such as a, b"):
+        fewshot.episodes(LABELS, 2, 1, 1, classes=["a", "b"])
 
 
 def test_episodes_refuse_a_class_without_rows():

@@ -97,7 +97,7 @@ def test_image_set_names_class_names_that_are_none():
     assert replace(images, class_names=["a", "b"]).class_names == ("a", "b")
     with pytest.raises(ValueError, match="Got class name 'a' twice"):
         replace(images, class_names=("a", "a"))
-    with pytest.raises(ValueError, match="Got class names 'ab', expected a name"):
+    with pytest.raises(ValueError, match="Got class_names='ab', expected a name"):
         replace(images, class_names="ab")
 
 
@@ -202,9 +202,11 @@ def test_split_without_stratifying_is_whole(hundred):
     assert sorted(rows) == list(range(100)) and len(parts[1]) == 10
 
 
-@pytest.mark.parametrize("shares", [(0.5, 0.4), (1.2, -0.2), (200, 1), (0, 5), ()])
+@pytest.mark.parametrize(
+    "shares", [(0.5, 0.4), (1.2, -0.2), (200, 1), (0, 5), (), (np.nan, 1), ("a", 1)]
+)
 def test_split_refuses_shares_that_do_not_add_up(hundred, shares):
-    with pytest.raises(ValueError, match="Got (shares|parts)"):
+    with pytest.raises(ValueError, match="Got (shares?|parts)"):
         split(hundred, *shares)
 
 
@@ -217,6 +219,22 @@ def test_split_names_a_class_that_is_too_small():
 def test_split_names_too_few_groups(hundred):
     with pytest.raises(ValueError, match="Got 1 groups, expected at least 2"):
         split(hundred, 0.5, 0.5, groups=np.zeros(100, int))
+
+
+@pytest.mark.parametrize(
+    "groups", [np.arange(99), np.ones((100, 1)), "patient", [np.nan] * 100, 3]
+)
+def test_split_refuses_groups_of_other_rows(hundred, groups):
+    """With groups of the first 99 images the last one was on neither side."""
+    with pytest.raises(ValueError, match="Got groups of shape .* for 100 rows"):
+        split(hundred, 0.5, 0.5, groups=groups)
+
+
+@pytest.mark.parametrize("labelled", [np.ones((9, 2)), "digits", None])
+def test_split_and_few_per_class_refuse_what_has_no_labels(labelled):
+    for draw in (split, few_per_class):
+        with pytest.raises(ValueError, match="Got a set of type .*, expected an Image"):
+            draw(labelled, 1)
 
 
 def test_split_keeps_patients_with_their_near_duplicates():

@@ -112,10 +112,10 @@ def test_check_same_classes_compares_only_what_both_know():
 @pytest.mark.parametrize(
     ("names", "sentence"),
     [
-        ("ab", "Got class names 'ab', expected a name for each"),
-        (3, "Got class names 3"),
-        ((), r"Got class names \(\)"),
-        ((0, 1), r"Got class names \(0, 1\)"),
+        ("ab", "Got class_names='ab', expected a name for each"),
+        (3, "Got class_names=3"),
+        ((), "Got class_names of type tuple"),
+        ((0, 1), "Got class_names of type tuple, expected a name for each class"),
         (("ant", "bee", "ant"), "Got class name 'ant' twice"),
     ],
 )

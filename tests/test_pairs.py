@@ -159,7 +159,7 @@ BRIGHT = Features(rows(4, 2, 2, 3, top=255), np.arange(4))
         (Features(rows(0, 3), np.arange(0)), rows(4, 3), "empty source"),
         (FOUR, rows(4, 5), r"\(3,\) and target rows .*\(5,\)"),
         (FOUR, rows(4, 3) * np.nan, "not finite"),
-        (FOUR, 7, r"a target of shape \(\)"),
+        (FOUR, 7, r"a target of type int and shape \(\)"),
         (BRIGHT, rows(4, 2, 2, 3), "one range"),
         (rows(4, 3), rows(4, 3), "source needs its labels"),
         ((rows(4, 3), np.arange(4)), rows(4, 3), "source of type tuple"),
@@ -171,11 +171,21 @@ def test_pairs_refuses(source, target, message):
         pairs(source, target)
 
 
-def test_pairs_refuses_target_classes_that_the_source_lacks():
-    target = tiny_images()
-    named = ImageSet(target.images, target.labels, ("dark", "green"), PROVENANCE)
-    with pytest.raises(ValueError, match="target classes green"):
-        pairs(tiny_images(), named)
+@pytest.mark.parametrize("names", [("dark", "green"), ("bright", "dark")])
+def test_pairs_refuses_a_target_of_other_classes(names):
+    """Which is no look at its labels: what is predicted would be another class."""
+    target = replace(tiny_images(), class_names=names)
+    for other in (target, Features(target.images, target.labels, names)):
+        with pytest.raises(
+            ValueError, match="in the target, exp.* in the source"
+        ):
+            pairs(tiny_images(), other)
+
+
+@pytest.mark.parametrize("wrong", [np.full((4, 3), "a"), [[1, 2, 3], [4]]])
+def test_pairs_refuses_a_target_without_numbers(wrong):
+    with pytest.raises(ValueError, match="^Got a target of .*expected numbers"):
+        pairs(FOUR, wrong)
 
 
 def test_pairs_refuses_batches_of_one():

@@ -1,5 +1,7 @@
 """Probes learn what is there, and choose their strength without the test set."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -60,8 +62,41 @@ def test_probe_gives_the_commonest_label_where_no_feature_varies(kind):
 
 
 def test_fit_probe_names_the_kinds():
-    with pytest.raises(ValueError, match="'forest', expected 'logistic'"):
+    with pytest.raises(ValueError, match="kind='forest', expected one of logistic"):
         probes.fit_probe(blobs(9, 0), "forest")
+
+
+def test_probe_accuracy_compares_the_names_of_the_classes():
+    """Trained on ant, bee, cow; a test set of bee and cow numbers them 0 and 1."""
+    train, rows = blobs(60, 0, 20.0), blobs(60, 1, 20.0)
+    train = replace(train, class_names=("ant", "bee", "cow"))
+    rest = rows[rows.labels > 0]
+    moved = Features(rest.values, rest.labels - 1, ("bee", "cow"))
+    with pytest.raises(ValueError, match="'bee' for class 0 in the test set, expected"):
+        probes.probe_accuracy(train, moved)
+    assert probes.probe_accuracy(train, rest) == 1  # names unknown, numbers as trained
+    assert probes.probe_accuracy(train, replace(rest, class_names=None)) == 1
+
+
+@pytest.mark.parametrize(
+    ("test", "sentence"),
+    [
+        (np.ones((4, 5)), "Got a test set of type ndarray, expected Features"),
+        ((np.ones((4, 5)), [0, 1]), r"test set labels of shape \(2,\) for 4 rows"),
+        (blobs(0, 0), "Got 0 rows of test features"),
+        (Features(np.ones((4, 3)), np.arange(4)), "3 test features a row, expected 5"),
+    ],
+)
+def test_probe_accuracy_refuses_test_sets_that_do_not_fit(test, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        probes.probe_accuracy(blobs(30, 0), test)
+
+
+def test_fit_probe_refuses_labels_that_are_none():
+    values, labels = blobs(9, 0)
+    for wrong in (labels[:, None], np.eye(3)[labels], labels - 1, labels + 0.5):
+        with pytest.raises(ValueError, match="^Got training set labels .*expected"):
+            probes.fit_probe((values, wrong))
 
 
 def test_fit_probe_refuses_one_class():

@@ -345,7 +345,7 @@ def with_labels(rows, labels):
         ({"source": with_labels(SOURCE, np.arange(60))}, "1 rows in the smallest"),
         ({"target": TARGET[:0]}, "empty target"),
         ({"target": TARGET[:, :2]}, r"target rows of shape \(2,\)"),
-        ({"target": 7}, r"a target of shape \(\), expected rows"),
+        ({"target": 7}, r"a target of type int and shape \(\), expected numb"),
         ({"test": TEST.values}, "test set of type ndarray, expected an ImageSet"),
         ({"test": with_labels(TEST, [0] * 30)}, "target labels of one class"),
         ({"test": with_labels(TEST, np.arange(30))}, "which the source lacks"),

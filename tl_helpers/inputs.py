@@ -202,8 +202,8 @@ def check_class_names(class_names):
     names = () if is_one else tuple(class_names)
     if not names or not all(isinstance(name, str) for name in names):
         raise ValueError(
-            f"Got class names {class_names!r}, expected a name for each class in the "
-            'order of their numbers; for example ("cat", "dog").'
+            f"Got {_shown('class_names', class_names)}, expected a name for each class "
+            'in the order of their numbers; for example ("cat", "dog").'
         )
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
@@ -393,6 +393,16 @@ def check_kind(*kinds, **given):
             )
 
 
+def check_mapping(**given):
+    """Refuse what is no dict, or an empty one; as for `check_flag`."""
+    check_kind(dict, **given)
+    for name, value in given.items():
+        if not value:
+            raise ValueError(
+                f"Got no {name}, expected at least one; give {{name: it}}."
+            )
+
+
 def check_callable(**given):
     """Refuse what cannot be called; as for `check_flag`."""
     for name, value in given.items():
@@ -403,7 +413,7 @@ def check_callable(**given):
             )
 
 
-def check_numbers(name, values, shape, least=1):
+def check_numbers(name, values, shape, least=1, finite=True):
     """Refuse what is no array of finite numbers of the shape that is wanted.
 
     Args:
@@ -411,6 +421,7 @@ def check_numbers(name, values, shape, least=1):
         values: numbers.
         shape: str as in docstrings, "(n, d)", "(n, ...)" or "(height, width, 3)".
         least: int, how many rows there must be.
+        finite: bool; False where NaN stands for what is absent.
 
     Returns:
         array of that shape.
@@ -432,7 +443,7 @@ def check_numbers(name, values, shape, least=1):
             f"expected numbers {shape}, at least {least} of the first; turn a tf.data "
             "set or a list into one NumPy array."
         )
-    if not np.isfinite(array).all():
+    if finite and array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError(
             f"Got {name} that are not finite, expected real numbers; look for broken "
             "images or weights."
@@ -443,7 +454,39 @@ def check_numbers(name, values, shape, least=1):
 def check_tensor(name, values, shape):
     """Refuse as `check_numbers` what is no tensor: one may be known in shape alone."""
     if isinstance(values, np.ndarray) or not hasattr(values, "shape"):
-        check_numbers(name, values, shape)
+        check_numbers(name, values, shape, least=0)
+
+
+def check_class_weight(class_weight, labels):
+    """Refuse weights that are not one positive number for each class.
+
+    Args:
+        class_weight: {class number: float > 0}; "balanced" for one over the class's
+            share of the rows, divided by the number of classes; None for no weights.
+        labels: int (n,), of the training set.
+
+    Returns:
+        {class number: float} of the classes in `labels`, or None.
+
+    Raises:
+        ValueError: a class without a weight, or one that is not above 0 and finite.
+    """
+    if class_weight is None:
+        return None
+    classes, counts = (x.tolist() for x in np.unique(labels, return_counts=True))
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        shares = zip(classes, counts, strict=True)
+        return {one: len(labels) / (len(classes) * count) for one, count in shares}
+    given = class_weight if isinstance(class_weight, dict) else {}
+    weights = {one: _as_array(given.get(one)) for one in classes}
+    for weight in weights.values():
+        is_number = weight.ndim == 0 and weight.dtype.kind in "iuf"
+        if not is_number or not 0 < weight < np.inf:
+            raise ValueError(
+                f"Got class_weight={class_weight!r}, expected 'balanced' or a positive "
+                f"weight for each of the classes {classes}; name all of them."
+            )
+    return {one: float(weight) for one, weight in weights.items()}
 
 
 def _check_range(given, fits, wanted):

@@ -16,8 +16,16 @@ from sklearn.svm import LinearSVC
 from sklearn.utils.class_weight import compute_sample_weight
 from threadpoolctl import ThreadpoolController
 
-from tl_helpers.inputs import check_features, check_labels
+from tl_helpers.inputs import (
+    check_choice,
+    check_features,
+    check_labelled,
+    check_labels,
+    check_same_classes,
+    check_whole,
+)
 
+KINDS = ("logistic", "svm", "knn", "prototypes")
 MAX_FOLDS = 4
 THREAD_POOLS = ThreadpoolController()  # to look for them takes longer than a small fit
 
@@ -43,10 +51,12 @@ def fit_probe(train, kind="logistic", seed=0, class_weight=None):
         label.
 
     Raises:
-        ValueError: unknown kind, fewer than two classes, values that are not finite,
-            or class weights that do not fit the classes or the kind.
+        ValueError: unknown kind, fewer than two classes, values or labels that do not
+            fit, or class weights that do not fit the classes or the kind.
     """
-    values, labels = train
+    check_choice(KINDS, kind=kind)
+    check_whole(seed=seed)
+    values, labels = check_labelled("training set", train)
     check_training_set(values, labels)
     if not np.ptp(values, axis=0).any():  # a network whose ReLUs are all dead
         return DummyClassifier().fit(values, labels)
@@ -75,10 +85,21 @@ def probe_accuracy(train, test, kind="logistic", seed=0):
 
     Returns:
         float in [0, 1].
+
+    Raises:
+        ValueError: as for `fit_probe`, or a test set of other classes or width.
     """
+    check_same_classes(train, test, ("the training set", "the test set"))
+    values, labels = check_labelled("test set", test)
+    check_features("test features", values, least=1)
     probe = fit_probe(train, kind, seed)
+    if np.shape(values)[1] != probe.n_features_in_:
+        raise ValueError(
+            f"Got {np.shape(values)[1]} test features a row, expected "
+            f"{probe.n_features_in_} as in training; take both from one block."
+        )
     with one_thread():
-        return float(probe.score(*test))
+        return float(probe.score(values, labels))
 
 
 def one_thread():
@@ -102,6 +123,9 @@ def linear_head(num_features, num_classes):
     """
     import keras
     from keras import layers
+
+    check_whole(1, num_features=num_features)
+    check_whole(2, num_classes=num_classes)
 
     values = keras.Input((num_features,), name="features")
     scaled = layers.BatchNormalization(center=False, scale=False, name="norm")(values)
@@ -145,11 +169,7 @@ def _candidates(kind, seed, num_rows):
         # on unit length, Euclidean neighbours are cosine neighbours
         model = make_pipeline(StandardScaler(), Normalizer(), KNeighborsClassifier(1))
         return model, {"kneighborsclassifier__n_neighbors": neighbours}
-    if kind == "prototypes":
-        return make_pipeline(StandardScaler(), Normalizer(), NearestCentroid()), {}
-    raise ValueError(
-        f"Got probe {kind!r}, expected 'logistic', 'svm', 'knn' or 'prototypes'."
-    )
+    return make_pipeline(StandardScaler(), Normalizer(), NearestCentroid()), {}
 
 
 def _weigh(estimator, class_weight, kind, labels):

@@ -5,7 +5,12 @@ import numpy as np
 from tl_helpers.datasets.batches import look_up, reader
 from tl_helpers.datasets.image_set import ImageSet
 from tl_helpers.features import Features
-from tl_helpers.inputs import check_labels
+from tl_helpers.inputs import (
+    check_labels,
+    check_numbers,
+    check_same_classes,
+    check_whole,
+)
 
 
 def pairs(source, target, batch_size=32, seed=0):
@@ -30,14 +35,11 @@ def pairs(source, target, batch_size=32, seed=0):
 
     Raises:
         ValueError: an empty domain, labels missing or not one a row, different shapes
-            or ranges, target classes that the source lacks, or batch_size below 2.
+            or ranges, classes of other names, or batch_size below 2.
     """
+    check_whole(2, batch_size=batch_size)  # a batch must show how its images vary
+    check_whole(seed=seed)
     values, labels, others = checked(source, target)
-    if batch_size < 2:
-        raise ValueError(
-            f"Got batch_size={batch_size}, expected at least 2: a batch must show how "
-            "its images vary; 16 to 64 is usual."
-        )
     orders = _Orders((len(values), len(others)), batch_size, seed)
     return _dataset(orders, values, labels, others)
 
@@ -58,9 +60,9 @@ def checked(source, target):
             "Features; the source needs its labels, as Features(values, labels)."
         )
     values, others = values_of(source), values_of(target)
-    _check_domains(values, source.labels, others)
-    _check_classes(source, target)
-    return values, np.asarray(source.labels, "int64"), others
+    _check_domains(values, others)
+    check_same_classes(source, target, ("the source", "the target"))
+    return values, check_labels("source", values, source.labels), others
 
 
 def _dataset(orders, values, labels, others):
@@ -129,7 +131,7 @@ def values_of(rows):
         array (n, ...), or the files of an ImageSet.
 
     Raises:
-        ValueError: a tuple, such as values with their labels.
+        ValueError: a tuple, such as values with their labels, or no numbers.
     """
     if isinstance(rows, ImageSet):
         return rows.images
@@ -140,10 +142,10 @@ def values_of(rows):
             f"Got a target of {len(rows)} arrays, expected the values alone; "
             "adaptation does without the target's labels."
         )
-    return np.asarray(rows)
+    return check_numbers("a target", rows, "(n, ...)", least=0)
 
 
-def _check_domains(source, labels, target):
+def _check_domains(source, target):
     for name, values in {"source": source, "target": target}.items():
         if len(values.shape) < 2:
             raise ValueError(
@@ -155,7 +157,8 @@ def _check_domains(source, labels, target):
                 f"Got an empty {name}, expected at least 2 rows; check which images "
                 "were selected."
             )
-    check_labels("source", source, labels)
+        if isinstance(values, np.ndarray):
+            check_numbers(name, values, "(n, ...)")
     if source.shape[1:] != target.shape[1:]:
         raise ValueError(
             f"Got source rows of shape {source.shape[1:]} and target rows of shape "
@@ -169,27 +172,9 @@ def _check_ranges(source, target):
     """Refuse images in [0, 255] beside images in [0, 1]."""
     if not all(isinstance(values, np.ndarray) for values in (source, target)):
         return  # files: they are decoded to [0, 255]
-    if not (np.isfinite(source).all() and np.isfinite(target).all()):
-        raise ValueError(
-            "Got values that are not finite, expected real numbers; look for broken "
-            "images or weights."
-        )
     tops = [float(np.abs(values).max()) for values in (source, target)]
     if source.ndim == 4 and max(tops) > 64 * max(min(tops), 1e-12):
         raise ValueError(
             f"Got source images up to {tops[0]:g} and target images up to "
             f"{tops[1]:g}, expected one range; bring both to [0, 255]."
-        )
-
-
-def _check_classes(source, target):
-    """Compare the names of the classes, which is not a look at the labels."""
-    if not (isinstance(source, ImageSet) and isinstance(target, ImageSet)):
-        return
-    missing = [x for x in target.class_names if x not in source.class_names]
-    if missing:
-        raise ValueError(
-            f"Got target classes {', '.join(missing[:5])} that the source lacks, "
-            f"expected some of {', '.join(source.class_names[:10])}; leave their "
-            "images out or give the two sets the same names."
         )

@@ -6,6 +6,7 @@ from tl_helpers.datasets.folder import load_folder
 from tl_helpers.datasets.image_set import ImageSet, Provenance
 from tl_helpers.datasets.real import load_real
 from tl_helpers.datasets.splitting import few_per_class, split
+from tl_helpers.inputs import check_whole
 
 __all__ = [
     "ImageSet",
@@ -31,14 +32,12 @@ def parts(name):
     Raises:
         ValueError: unknown name.
     """
-    if name in BUNDLED:
-        return BUNDLED[name].parts
-    if name in REAL:
-        return REAL[name].parts
-    raise ValueError(
-        f"Got data set {name!r}, expected one of {', '.join(names())}; for images of "
-        "your own use load_folder."
-    )
+    if name not in names():
+        raise ValueError(
+            f"Got data set {name!r}, expected one of {', '.join(names())}; for images "
+            "of your own use load_folder."
+        )
+    return (BUNDLED | REAL)[name].parts
 
 
 def load(name, part=None, size_px=None):
@@ -54,14 +53,17 @@ def load(name, part=None, size_px=None):
         ImageSet.
 
     Raises:
-        ValueError: unknown name or part.
+        ValueError: unknown name or part, or no size.
         OSError: a real data set that is neither here nor to be had.
     """
+    if size_px is not None:
+        check_whole(1, size_px=size_px)
     known = parts(name)
     part = part or known[0]
     if part not in known:
         raise ValueError(
-            f"Got part {part!r} of {name}, expected one of {', '.join(known)}."
+            f"Got part {part!r} of {name}, expected one of {', '.join(known)}; choose "
+            "one of them."
         )
     if name in REAL:
         return load_real(name, part, size_px)

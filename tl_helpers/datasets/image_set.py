@@ -8,7 +8,12 @@ import numpy as np
 
 from tl_helpers.datasets.batches import in_order, num_threads, reader, untuned
 from tl_helpers.datasets.files import resize_pixels
-from tl_helpers.inputs import check_class_names, check_labels, check_rows
+from tl_helpers.inputs import (
+    check_class_names,
+    check_labels,
+    check_rows,
+    check_whole,
+)
 from tl_helpers.storage import hash_arrays
 
 
@@ -114,7 +119,11 @@ class ImageSet:
 
         Returns:
             ImageSet; this one where it has that size.
+
+        Raises:
+            ValueError: a size that is no whole number from 1 on.
         """
+        check_whole(1, size_px=size_px)
         height, width = self.images.shape[1:3]
         if (height, width) == (size_px, size_px):
             return self
@@ -160,7 +169,11 @@ class ImageSet:
         Returns:
             tf.data.Dataset of float32 (b, height, width, 3), RGB, [0, 255], and
             int64 (b,).
+
+        Raises:
+            ValueError: a batch size below 1.
         """
+        check_whole(1, batch_size=batch_size)
         import tensorflow as tf
 
         rows = tf.data.Dataset.range(len(self))

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tl_helpers.inputs import check_flag, check_labels, check_positive, check_whole
+
 
 def split(labelled, *shares, stratify=True, groups=None, seed=0):
     """Split by index, so that no image can be on two sides.
@@ -18,13 +20,16 @@ def split(labelled, *shares, stratify=True, groups=None, seed=0):
         tuple of the same kind, in the order of `shares`.
 
     Raises:
-        ValueError: the shares do not add up, or a class or the groups are too few
-            for every side to get one.
+        ValueError: the shares do not add up, a class or the groups are too few for
+            every side to get one, or not every row has its group.
     """
+    _check_labelled(labelled)
+    check_flag(stratify=stratify)
+    check_whole(seed=seed)
     counts = _share_counts(shares, len(labelled))
     rng = np.random.default_rng(seed)
     if groups is not None:
-        parts = _split_groups(np.asarray(groups), counts, rng)
+        parts = _split_groups(_check_groups(groups, len(labelled)), counts, rng)
     elif stratify:
         parts = _split_stratified(labelled, counts, rng)
     else:
@@ -48,6 +53,8 @@ def few_per_class(labelled, labels_per_class, seed=0):
     Raises:
         ValueError: a class has fewer rows than asked for.
     """
+    _check_labelled(labelled)
+    check_whole(labels_per_class=labels_per_class, seed=seed)
     rng = np.random.default_rng(seed)
     picks = []
     for label, rows in shuffled_classes(labelled.labels, rng):
@@ -76,6 +83,31 @@ def shuffled_classes(labels, rng):
         yield label, rng.permutation(np.flatnonzero(labels == label))
 
 
+def _check_labelled(labelled):
+    if not hasattr(labelled, "labels"):
+        raise ValueError(
+            f"Got a set of type {type(labelled).__name__}, expected an ImageSet or "
+            "Features; give an array with its labels, Features(values, labels)."
+        )
+    check_labels("", labelled, labelled.labels)
+    if not len(labelled):
+        raise ValueError(
+            "Got an empty set, expected at least one row; look which were selected."
+        )
+
+
+def _check_groups(groups, num_rows):
+    """Return one group for each row, (n,), or say what is wrong with them."""
+    groups = np.asarray(groups)
+    if groups.shape != (num_rows,) or (groups != groups).any():
+        raise ValueError(
+            f"Got groups of shape {groups.shape} for {num_rows} rows, expected the "
+            f"name or number of a group for each row, ({num_rows},); give those of "
+            "this very set, a group of its own to a row that belongs to none."
+        )
+    return groups
+
+
 def _class_name(labelled, label):
     """Name of a class; Features know only its number."""
     names = getattr(labelled, "class_names", None)
@@ -83,6 +115,8 @@ def _class_name(labelled, label):
 
 
 def _share_counts(shares, num_images):
+    for share in shares:
+        check_positive(share=share)
     if shares and all(isinstance(s, int | np.integer) for s in shares):
         counts = [int(s) for s in shares]
     else:

@@ -3,21 +3,23 @@
 import numpy as np
 from sklearn import metrics
 
+from tl_helpers.inputs import check_labels, check_whole
+
 
 def accuracy(predictions, labels):
     """Share of right answers.
 
     Args:
         predictions: int (n,).
-        labels: int (n,).
+        labels: int (n,), n >= 1.
 
     Returns:
         float in [0, 1].
 
     Raises:
-        ValueError: shapes differ.
+        ValueError: answers or labels that are not one class number for each image.
     """
-    predictions, labels = _same_shape(predictions, labels)
+    predictions, labels = _checked(predictions, labels)
     return float((predictions == labels).mean())
 
 
@@ -35,9 +37,9 @@ def balanced_accuracy(predictions, labels):
         float in [0, 1].
 
     Raises:
-        ValueError: shapes differ.
+        ValueError: as for `accuracy`.
     """
-    predictions, labels = _same_shape(predictions, labels)
+    predictions, labels = _checked(predictions, labels)
     classes = np.unique(labels)
     return float(
         metrics.recall_score(labels, predictions, labels=classes, average="macro")
@@ -49,31 +51,25 @@ def confusion(predictions, labels, num_classes):
 
     Args:
         predictions: int (n,), in [0, num_classes).
-        labels: int (n,), in [0, num_classes).
-        num_classes: int.
+        labels: int (n,), in [0, num_classes), n >= 1.
+        num_classes: int >= 1.
 
     Returns:
         int (num_classes, num_classes): rows are true classes, columns answers.
 
     Raises:
-        ValueError: shapes differ, or a class out of range.
+        ValueError: as for `accuracy`, or a class out of range.
     """
-    predictions, labels = _same_shape(predictions, labels)
-    both = np.concatenate([predictions, labels])
-    if len(both) and not (0 <= both.min() and both.max() < num_classes):
-        raise ValueError(
-            f"Got classes from {both.min()} to {both.max()}, expected 0 to "
-            f"{num_classes - 1}; pass the number of classes of the data set."
-        )
+    check_whole(1, num_classes=num_classes)
+    predictions, labels = _checked(predictions, labels, num_classes)
     return metrics.confusion_matrix(labels, predictions, labels=range(num_classes))
 
 
-def _same_shape(predictions, labels):
-    """Return both as arrays, or refuse what would be broadcast in silence."""
-    predictions, labels = np.asarray(predictions), np.asarray(labels)
-    if predictions.shape != labels.shape:
+def _checked(predictions, labels, num_classes=None):
+    """Return both as int64 (n,), n >= 1, or refuse what would be counted wrongly."""
+    labels = check_labels("", None, labels, num_classes)
+    if not len(labels):
         raise ValueError(
-            f"Got predictions of shape {predictions.shape} for labels of shape "
-            f"{labels.shape}, expected the same; take argmax over the classes first."
+            "Got no labels, expected at least one; look which images were selected."
         )
-    return predictions, labels
+    return check_labels("predicted", labels, predictions, num_classes), labels

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tl_helpers.evaluation.seeds import summarise
+from tl_helpers.inputs import check_numbers
 
 
 class Difference(NamedTuple):
@@ -74,10 +75,12 @@ def compare_paired(values, baseline):
 
     Source: Student's paired t; `scipy.stats.ttest_rel` gives the same interval.
     """
+    values = check_numbers("scores", values, "(n,)")
+    baseline = check_numbers("scores of the baseline", baseline, "(n,)")
     if len(values) != len(baseline):
         raise ValueError(
             f"Got {len(values)} and {len(baseline)} scores, expected one of each for "
-            "every seed."
+            "every seed; run both methods on the same seeds."
         )
-    spread = summarise(np.asarray(values, float) - np.asarray(baseline, float))
+    spread = summarise(values.astype(float) - baseline)
     return Difference(spread.mean, spread.low, spread.high, spread.num_seeds)

@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import stats
 
+from tl_helpers.inputs import check_callable, check_numbers, check_whole
+
 BATCH_NUMBERS = 10_000_000  # 80 MB of float64
 
 
@@ -24,12 +26,15 @@ def bootstrap_interval(values, statistic=np.mean, num_resamples=10_000, seed=0):
         (low, high) in the statistic's unit.
 
     Raises:
-        ValueError: fewer than two values, or some are not finite.
+        ValueError: fewer than two values, some that are not finite, or arguments of
+            another kind.
 
     Source: Efron & Tibshirani 1993, chapter 13; computed by scipy.stats.bootstrap.
     """
-    wanted = "at least two finite numbers in one row to draw from"
-    values = finite_row(values, 2, wanted)
+    values = check_numbers("values", values, "(n,)", least=2).astype(float)
+    check_callable(statistic=statistic)
+    check_whole(1, num_resamples=num_resamples)
+    check_whole(seed=seed)
     interval = stats.bootstrap(
         (values,),
         statistic,
@@ -51,29 +56,19 @@ def binomial_interval(num_right, num_images):
     Returns:
         (low, high) in [0, 1].
 
+    Raises:
+        ValueError: a share instead of a count, or more right than there are.
+
     Source: Wilson 1927, doi:10.1080/01621459.1927.10502953.
     """
+    check_whole(num_right=num_right)
+    check_whole(1, num_images=num_images)
+    if num_right > num_images:
+        raise ValueError(
+            f"Got num_right={num_right} of num_images={num_images}, expected no more "
+            "than there are; look whether the two changed places."
+        )
     interval = stats.binomtest(int(num_right), int(num_images)).proportion_ci(
         method="wilson"
     )
     return float(interval.low), float(interval.high)
-
-
-def finite_row(values, least, wanted):
-    """Return values as float (n,), or refuse fewer than `least` or what is no number.
-
-    Args:
-        values: sequence of n numbers.
-        least: int, how many there must be.
-        wanted: str, what was expected, for the sentence.
-
-    Raises:
-        ValueError: another shape, fewer values, or some that are not finite.
-    """
-    values = np.asarray(values, float)
-    if values.ndim != 1 or len(values) < least or not np.isfinite(values).all():
-        raise ValueError(
-            f"Got values of shape {values.shape}, {np.isfinite(values).sum()} of them "
-            f"finite; expected {wanted}."
-        )
-    return values

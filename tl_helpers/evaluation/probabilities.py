@@ -7,7 +7,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from sklearn import metrics
 
-from tl_helpers.inputs import check_labels
+from tl_helpers.inputs import check_labels, check_numbers, check_whole
 
 LARGEST_TEMPERATURE = 100.0
 
@@ -52,6 +52,7 @@ def calibration_curve(probabilities, labels, num_bins=15):
 
     Source: Guo et al. 2017 (arXiv:1706.04599).
     """
+    check_whole(1, num_bins=num_bins)
     probabilities, labels = _check_probabilities(probabilities, labels)
     confidence = probabilities.max(axis=1)
     is_right = probabilities.argmax(axis=1) == labels
@@ -102,16 +103,17 @@ def roc_auc(probabilities, labels):
         ValueError: no probabilities, labels that do not fit, or a class without a
             label.
     """
-    scores, labels = np.asarray(probabilities, float), np.asarray(labels)
+    scores = check_numbers("probabilities", probabilities, "(n, ...)")
     num_classes = 2 if scores.ndim == 1 else scores.shape[-1]
-    if scores.ndim != 1:
+    if scores.ndim == 1:
+        labels = check_labels("", scores, labels, num_classes)
+    else:
         scores, labels = _check_probabilities(scores, labels)
         scores = scores[:, 1] if num_classes == 2 else scores
-    has_all = np.array_equal(np.unique(labels), np.arange(num_classes))
-    if scores.shape[:1] != labels.shape or not has_all:
+    classes = np.unique(labels).tolist()
+    if len(classes) < num_classes:
         raise ValueError(
-            f"Got {labels.size} labels of classes {np.unique(labels)} for "
-            f"{len(scores)} scores, expected each of {num_classes} classes, from 0, "
+            f"Got labels of classes {classes}, expected each of {num_classes} classes "
             "at least once; drop the classes that this set lacks."
         )
     return float(metrics.roc_auc_score(labels, scores, multi_class="ovr"))
@@ -162,16 +164,5 @@ def _check_probabilities(probabilities, labels):
 
 def _check_table(name, values, labels):
     """Return float (n, classes) and int64 (n,), or say what is wrong with them."""
-    values = np.asarray(values, float)
-    if values.ndim != 2 or values.size == 0 or not np.isfinite(values).all():
-        raise ValueError(
-            f"Got {name} of shape {values.shape}, expected finite {name} (n, classes); "
-            "give what the model says of each class, a row an image."
-        )
-    labels = check_labels("", values, labels)
-    if labels.max() >= values.shape[1]:
-        raise ValueError(
-            f"Got labels up to {labels.max()}, expected less than {values.shape[1]}, a "
-            f"column of the {name} each; look whether both are of one data set."
-        )
-    return values, labels
+    values = check_numbers(name, values, "(n, classes)").astype(float)
+    return values, check_labels("", values, labels, values.shape[1])

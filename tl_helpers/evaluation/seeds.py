@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from tl_helpers.evaluation.intervals import finite_row
+from tl_helpers.inputs import check_numbers
 
 
 class Spread(NamedTuple):
@@ -42,7 +42,7 @@ def summarise(values):
     Raises:
         ValueError: no value, or one that is not finite.
     """
-    values = finite_row(values, 1, "one finite number for each seed")
+    values = check_numbers("values", values, "(n,)").astype(float)
     mean = float(values.mean())
     if len(values) == 1:
         return Spread(mean, 0.0, -np.inf, np.inf, 1)

@@ -1,7 +1,10 @@
 """Scores of several methods on the same seeds: kept, compared and printed."""
 
+import numpy as np
+
 from tl_helpers.evaluation.comparison import compare_paired
 from tl_helpers.evaluation.seeds import summarise
+from tl_helpers.inputs import check_kind, check_numbers, check_whole
 
 
 class ScoreTable(dict):
@@ -16,12 +19,15 @@ class ScoreTable(dict):
         rows: {method: scores}, to start with.
 
     Raises:
-        ValueError: a row, there or later, with another number of scores.
+        ValueError: a row, there or later, with another number of scores, or with one
+            that is no finite number.
     """
 
     def __init__(self, seeds, rows=()):
         super().__init__()
-        self.num_seeds = seeds if isinstance(seeds, int) else len(seeds)
+        self.num_seeds = len(seeds) if np.ndim(seeds) else seeds
+        check_whole(1, seeds=self.num_seeds)
+        check_kind(dict, tuple, rows=rows)
         for method, scores in dict(rows).items():
             self[method] = scores
 
@@ -81,10 +87,10 @@ class ScoreTable(dict):
         return "\n".join(lines)
 
     def _checked(self, method, scores):
-        scores = [float(score) for score in scores]
+        scores = check_numbers(f"scores of {method!r}", scores, "(n,)")
         if len(scores) != self.num_seeds:
             raise ValueError(
                 f"Got {len(scores)} scores of {method!r}, expected {self.num_seeds}, "
                 "one for each seed; methods that saw other seeds cannot be compared."
             )
-        return scores
+        return scores.astype(float).tolist()

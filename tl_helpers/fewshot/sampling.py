@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tl_helpers.inputs import check_labels, check_whole
+
 
 class Episodes(NamedTuple):
     """Small classification tasks, as rows of one data set.
@@ -27,6 +29,7 @@ class Episodes(NamedTuple):
 
         So a curve over the number of shots compares like with like.
         """
+        check_whole(1, num_shots=num_shots)
         if not 1 <= num_shots <= self.support.shape[2]:
             raise ValueError(
                 f"Got num_shots={num_shots}, expected 1 to {self.support.shape[2]}, "
@@ -47,9 +50,11 @@ def split_classes(labels, num_held_out, seed=0):
         (training classes, held-out classes), int arrays in rising order.
 
     Raises:
-        ValueError: one side would be empty.
+        ValueError: one side would be empty, or labels that are not one class number
+            for each row.
     """
-    classes = np.unique(labels)
+    check_whole(num_held_out=num_held_out, seed=seed)
+    classes = np.unique(check_labels("", None, labels))
     if not 1 <= num_held_out < len(classes):
         raise ValueError(
             f"Got num_held_out={num_held_out}, expected 1 to {len(classes) - 1} of "
@@ -77,16 +82,16 @@ def episodes(
         Episodes.
 
     Raises:
-        ValueError: a number below its least, fewer classes than ways, or a class with
-            fewer than K + Q rows.
+        ValueError: a number below its least, labels that are not one class number for
+            each row, fewer classes than ways, or a class with fewer than K + Q rows.
     """
-    labels = np.asarray(labels)
-    classes = np.unique(labels if classes is None else classes)
-    if num_ways < 2 or min(num_shots, num_queries, num_episodes) < 1:
-        raise ValueError(
-            f"Got {num_episodes} episodes of {num_ways} ways, {num_shots} shots and "
-            f"{num_queries} queries, expected at least 2 ways and 1 of the others."
-        )
+    check_whole(2, num_ways=num_ways)
+    check_whole(1, num_shots=num_shots, num_queries=num_queries)
+    check_whole(1, num_episodes=num_episodes)
+    check_whole(seed=seed)
+    labels = check_labels("", None, labels)
+    drawn_from = labels if classes is None else check_labels("wanted", None, classes)
+    classes = np.unique(drawn_from)
     rows = [np.flatnonzero(labels == label) for label in classes]
     sizes = np.array([len(members) for members in rows], int)
     _check_supply(classes, sizes, num_ways, num_shots + num_queries)

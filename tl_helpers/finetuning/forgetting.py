@@ -6,6 +6,7 @@ import numpy as np
 
 from tl_helpers import probes
 from tl_helpers.features import Features
+from tl_helpers.inputs import check_same_classes
 
 
 class Forgetting(NamedTuple):
@@ -33,7 +34,11 @@ def forgetting(before, after, train, test):
 
     Returns:
         Forgetting; `before - after` is what was forgotten.
+
+    Raises:
+        ValueError: train and test of other classes.
     """
+    check_same_classes(train, test, ("the training set", "the test set"))
     old_test, new_test = _features(before, test), _features(after, test)
     old_probe, new_probe = (
         probes.fit_probe(_features(model, train)) for model in (before, after)
