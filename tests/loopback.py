@@ -1,5 +1,6 @@
 """A server on the loopback address that plays every bad connection."""
 
+import ssl
 import threading
 from collections import Counter
 from contextlib import contextmanager
@@ -8,6 +9,24 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 LOGIN_PAGE = b"<!DOCTYPE html><html><body>Room number?</body></html>"
+# Of 127.0.0.1 until 2120, signed by itself; the key guards nothing.
+CERTIFICATE = """
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg4dprWfBXTc0fIfhn
+T/7QfOC7Mk1VPuCjvhQgI5SUs8qhRANCAAQOi6iLFSZyeookscR0sh3Z37pQjr7X
+yunPRRfZvKMzQ9q80a/xHRpRbDBy9Gj2Z0pmOb9BX+N+LqofaXTyQm8q
+-----END PRIVATE KEY-----
+-----BEGIN CERTIFICATE-----
+MIIBajCCARCgAwIBAgIBATAKBggqhkjOPQQDAjATMREwDwYDVQQDDAhsb29wYmFj
+azAgFw0yMDAxMDEwMDAwMDBaGA8yMTIwMDEwMTAwMDAwMFowEzERMA8GA1UEAwwI
+bG9vcGJhY2swWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQOi6iLFSZyeookscR0
+sh3Z37pQjr7XyunPRRfZvKMzQ9q80a/xHRpRbDBy9Gj2Z0pmOb9BX+N+LqofaXTy
+Qm8qo1MwUTAPBgNVHRMBAf8EBTADAQH/MA4GA1UdDwEB/wQEAwIChDAPBgNVHREE
+CDAGhwR/AAABMB0GA1UdDgQWBBR01aQhS8TWiLypoFrXSEh0ugNB3DAKBggqhkjO
+PQQDAgNIADBFAiEAkbYU/i3zw8NT6cW6eh+lziY46TjGMOKFKIi0FynFsnYCIDES
+dhG0Wcx5BACDRmnKsYp+kk8YDqkzQJLOmV/qpP93
+-----END CERTIFICATE-----
+"""
 
 
 class Loopback:
@@ -29,7 +48,13 @@ class Loopback:
 
 def _handler(loopback):
     class Handler(BaseHTTPRequestHandler):
+        def do_CONNECT(self):  # asked as a proxy
+            self.send_error(407)
+
         def do_GET(self):
+            if "://" in self.path:
+                self.send_error(407)
+                return
             _, role, name = self.path.split("/", 2)
             loopback.hits[name] += 1
             body = loopback.files.get(name)
@@ -58,9 +83,16 @@ def _handler(loopback):
 
 
 @contextmanager
-def serving():
-    """Run the server in a thread; yields a Loopback."""
+def serving(certificate=None):
+    """Run the server in a thread, as https with the Path of a certificate.
+
+    Yields a Loopback.
+    """
     server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     loopback = Loopback(server.server_address[1])
     server.RequestHandlerClass = _handler(loopback)
     thread = threading.Thread(

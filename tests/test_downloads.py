@@ -1,19 +1,26 @@
 """The one door for bytes, with every bad connection played on the loopback."""
 
+import errno
 import gzip
 import hashlib
 import io
 import json
 import os
 import re
+import shutil
 import tarfile
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from loopback import loopback_fixture  # noqa: F401 (used by name)
+from loopback import (
+    CERTIFICATE,
+    loopback_fixture,  # noqa: F401 (used by name)
+    serving,
+)
 
-from tl_helpers import downloads
+from tl_helpers import downloads, unpacking
 from tl_helpers.downloads import DownloadError, extract, fetch
 
 BODY = bytes(range(256)) * 64
@@ -179,6 +186,114 @@ def test_fetch_without_network_says_so(loopback, tmp_path):
         fetch("http://127.0.0.1:9/a.zip", tmp_path)
 
 
+@pytest.fixture
+def proxied(loopback, monkeypatch):
+    """Ask a proxy on the loopback, whose port is to be given, for everything."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+    def use(port):
+        for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, f"http://me:secret@127.0.0.1:{port}")
+
+    return use
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_fetch_names_a_proxy_that_is_not_there(proxied, tmp_path, scheme):
+    proxied(9)
+    sentence = "no answer from the proxy 127.0.0.1:9.*unset HTTPS_PROXY"
+    with pytest.raises(DownloadError, match=sentence) as error:
+        fetch(f"{scheme}://nowhere.invalid/a.zip", tmp_path)
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_fetch_names_a_proxy_that_asks_for_a_password(
+    proxied, loopback, tmp_path, scheme
+):
+    proxied(loopback.port)
+    sentence = f"the proxy 127.0.0.1:{loopback.port} asks for a user name and password"
+    with pytest.raises(DownloadError, match=f"{sentence}.*user:password@host") as error:
+        fetch(f"{scheme}://nowhere.invalid/a.zip", tmp_path)
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "http://", "nonsense://x"])
+def test_fetch_says_that_a_proxy_is_no_address(proxied, tmp_path, monkeypatch, proxy):
+    proxied(9)
+    for name in ("https_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, proxy)
+    with pytest.raises(DownloadError, match="correct .*HTTPS_PROXY and HTTP_PROXY"):
+        fetch("https://nowhere.invalid/a.zip", tmp_path)
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """Path of the https server's own certificate and key."""
+    (tmp_path / "own.pem").write_text(CERTIFICATE)
+    return tmp_path / "own.pem"
+
+
+def test_fetch_names_a_certificate_that_nobody_knows(
+    loopback, tmp_path, monkeypatch, certificate
+):
+    with serving(certificate) as secure:
+        url = secure.url("whole", "a.bin", BODY).replace("http:", "https:")
+        host = f"127.0.0.1:{secure.port}"
+        sentence = (
+            f"certificate of {host} is not trusted: self.signed.*REQUESTS_CA_BUND"
+        )
+        with pytest.raises(DownloadError, match=sentence):
+            fetch(url, tmp_path / "in")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+        assert fetch(url, tmp_path / "in").read_bytes() == BODY
+
+
+def test_fetch_names_a_certificate_file_that_is_not_there(
+    loopback, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "gone.pem"))
+    with pytest.raises(DownloadError, match="gone.pem.*correct or unset REQUESTS_CA"):
+        fetch(f"https://127.0.0.1:{loopback.port}/whole/a.bin", tmp_path)
+
+
+def test_fetch_says_that_a_server_does_not_speak_https(loopback, tmp_path):
+    with pytest.raises(DownloadError, match="no encrypted connection with 127.0.0.1"):
+        fetch(f"https://127.0.0.1:{loopback.port}/whole/a.bin", tmp_path)
+
+
+@pytest.mark.parametrize("url", ["nowhere.invalid/a.zip", "http:///a.zip", "ftp://x/a"])
+def test_fetch_says_that_an_address_is_none(loopback, tmp_path, url):
+    with pytest.raises((DownloadError, ValueError), match="address|Got"):
+        fetch(url, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "record", ["crc32:0011", "sha256:00", 5, ["md5"], "md5", "x" * 64]
+)
+def test_fetch_names_a_record_that_it_does_not_understand(tmp_path, record):
+    (tmp_path / "a.bin").write_bytes(BODY)
+    (tmp_path / "checksums.json").write_text(json.dumps({"a.bin": record}))
+    sentence = "Got checksum .* of a.bin in .*checksums.json, expected 'sha256:' and 64"
+    with pytest.raises(DownloadError, match=sentence):
+        fetch("http://nowhere.invalid/a.bin", tmp_path)
+
+
+def test_fetch_understands_a_checksum_in_capitals(tmp_path):
+    (tmp_path / "a.bin").write_bytes(BODY)
+    for known in ("SHA256:{}", "{}"):
+        digits = hashlib.sha256(BODY).hexdigest().upper()
+        assert fetch("http://x/a.bin", tmp_path, known_hash=known.format(digits))
+
+
+def test_fetch_without_a_length_refuses_a_damaged_member(loopback, tmp_path):
+    body = bytearray(zip_bytes(x=BODY))
+    body[len(body) // 2] ^= 1
+    with pytest.raises(DownloadError, match="a.zip ends too early .x is damaged"):
+        fetch(loopback.url("no-length", "a.zip", bytes(body)), tmp_path)
+
+
 def test_extract_unpacks_zip_and_tar(tmp_path):
     (tmp_path / "a.zip").write_bytes(zip_bytes(x="1"))
     tar_file(tmp_path / "a.tgz", (tarfile.TarInfo("d/y"), b"2"))
@@ -222,6 +337,175 @@ def test_extract_of_half_an_archive_leaves_nothing(tmp_path):
     with pytest.raises(ValueError, match="half.tgz is damaged"):
         extract(tmp_path / "half.tgz", tmp_path / "out")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.tgz", "half.tgz"]
+
+
+def plain_tar(num_bytes=(700, 0, 1024)):
+    """Return a tar of files of zeros, as its writer closes it."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for number, size in enumerate(num_bytes):
+            info = tarfile.TarInfo(f"d/{number}")
+            info.size = size
+            archive.addfile(info, io.BytesIO(bytes(size)))
+    return buffer.getvalue()
+
+
+def cuts(whole):
+    """Return every length that hides the end: all by blocks, and around each."""
+    return sorted({cut + off for cut in range(0, whole, 512) for off in (-1, 0, 1)})[1:]
+
+
+def test_extract_refuses_a_tar_that_is_cut_anywhere(tmp_path):
+    whole = plain_tar()
+    last = 3 * 512 + 2 * 512 + 0 + 2 * 512  # three headers, and what they tell of
+    path = tmp_path / "a.tar"
+    for cut in cuts(last + 512):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(ValueError, match="a.tar is damaged or no archive"):
+            extract(path, tmp_path / "out")
+    path.write_bytes(whole[: last + 512])
+    assert len(list(extract(path, tmp_path / "out").rglob("[0-9]"))) == 3
+
+
+def test_extract_refuses_a_tgz_that_is_cut_anywhere(tmp_path):
+    whole = gzip.compress(plain_tar())
+    path = tmp_path / "a.tgz"
+    for cut in range(len(whole)):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(ValueError, match="a.tgz is damaged or no archive"):
+            extract(path, tmp_path / "out")
+    path.write_bytes(whole[:-8] + b"\0\0\0\0" + whole[-4:])
+    with pytest.raises(ValueError, match="CRC check failed"):
+        extract(path, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tgz"]
+
+
+def test_extract_refuses_garbage_between_members(tmp_path):
+    first, second = plain_tar((700,))[:1536], plain_tar((5,))
+    (tmp_path / "a.tar").write_bytes(first + b"x" * 512 + second)
+    with pytest.raises(ValueError, match="goes on with something else"):
+        extract(tmp_path / "a.tar", tmp_path / "out")
+
+
+@pytest.fixture
+def bomb_room(monkeypatch):
+    """Let an archive unpack to 1 MB, not to 100 MB, so that bombs may be small."""
+    monkeypatch.setattr(unpacking, "HARMLESS_BYTES", 10**6)
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tgz"])
+def test_extract_refuses_a_bomb(tmp_path, bomb_room, name):
+    """20 MB of zeros, packed to a thousandth."""
+    path = tmp_path / name
+    if name == "a.zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("zeros", bytes(2 * 10**7))
+    else:
+        path.write_bytes(gzip.compress(plain_tar((2 * 10**7,))))
+    with pytest.raises(ValueError, match="than 20,000,000, expected at most 100 times"):
+        extract(path, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_extract_unpacks_what_is_well_packed_but_small(tmp_path):
+    (tmp_path / "a.tgz").write_bytes(gzip.compress(plain_tar((2 * 10**6,))))
+    assert (extract(tmp_path / "a.tgz", tmp_path / "out") / "d" / "0").exists()
+
+
+def test_extract_refuses_many_empty_files(tmp_path, bomb_room):
+    blocks = tarfile.TarInfo("x").tobuf() * 250
+    (tmp_path / "a.tgz").write_bytes(gzip.compress(blocks + bytes(1024)))
+    with pytest.raises(ValueError, match="would unpack to more than 1,003,520"):
+        extract(tmp_path / "a.tgz", tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_extract_refuses_a_header_that_fills_the_memory(tmp_path, kind):
+    info = tarfile.TarInfo("x")
+    info.type, info.size = kind, 10**9
+    (tmp_path / "a.tgz").write_bytes(gzip.compress(info.tobuf() + bytes(10**6)))
+    with pytest.raises(ValueError, match="a header of 1000000"):
+        extract(tmp_path / "a.tgz", tmp_path / "out")
+
+
+def test_extract_refuses_zeros_behind_the_end(tmp_path, bomb_room):
+    (tmp_path / "a.tgz").write_bytes(gzip.compress(plain_tar() + bytes(2 * 10**6)))
+    with pytest.raises(ValueError, match="would unpack to more than 1,0"):
+        extract(tmp_path / "a.tgz", tmp_path / "out")
+
+
+def test_extract_refuses_what_the_disk_cannot_take(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=5000))
+    (tmp_path / "a.zip").write_bytes(zip_bytes(x=bytes(6000)))
+    with pytest.raises(
+        ValueError, match="than 6,000 bytes, expected the 5,000.*make roo"
+    ):
+        extract(tmp_path / "a.zip", tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tgz", "a.tar"])
+def test_extract_refuses_an_archive_without_files(tmp_path, name):
+    content = {"a.zip": zip_bytes(), "a.tgz": gzip.compress(bytes(10240))}
+    (tmp_path / name).write_bytes(content.get(name, bytes(10240)))
+    with pytest.raises(ValueError, match="which is empty"):
+        extract(tmp_path / name, tmp_path / "out")
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ValueError, match="damaged or no archive"):
+        extract(tmp_path / name, tmp_path / "out")
+
+
+def patched_zip(path, offset, value):
+    """Write a zip whose header says something else, in both places."""
+    content = bytearray(zip_bytes(x="1"))
+    central = content.index(b"PK\1\2")
+    content[offset], content[central + offset + 2] = value, value
+    path.write_bytes(content)
+    return path
+
+
+def test_extract_refuses_an_encrypted_zip(tmp_path):
+    path = patched_zip(tmp_path / "a.zip", 6, 1)
+    with pytest.raises(ValueError, match="'x', which is encrypted.*its password"):
+        extract(path, tmp_path / "out")
+
+
+def test_extract_refuses_a_compression_that_python_lacks(tmp_path):
+    path = patched_zip(tmp_path / "a.zip", 8, 9)  # Deflate64, as Windows writes it
+    with pytest.raises(ValueError, match="compression.*unpack it with another program"):
+        extract(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["n" * 256, "d/" * 2100 + "x", "\N{BULLET}" * 86])
+def test_extract_refuses_names_that_are_too_long(tmp_path, name):
+    (tmp_path / "a.zip").write_bytes(zip_bytes(**{name: "1"}))
+    tar_file(tmp_path / "a.tgz", (tarfile.TarInfo(name), b"1"))
+    for archive in ("a.zip", "a.tgz"):
+        with pytest.raises(ValueError, match="a longer name than disks take"):
+            extract(tmp_path / archive, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_extract_refuses_a_file_that_is_a_folder_too(tmp_path):
+    (tmp_path / "a.zip").write_bytes(zip_bytes(**{"x": "1", "x/y": "2"}))
+    with pytest.raises(ValueError, match="a.zip is damaged or no archive"):
+        extract(tmp_path / "a.zip", tmp_path / "out")
+
+
+def test_extract_says_that_there_is_no_archive(tmp_path):
+    os.mkfifo(tmp_path / "a.zip")
+    for name in ("a.zip", "b.zip"):
+        with pytest.raises(FileNotFoundError, match=f"{name}, which is no file"):
+            extract(tmp_path / name, tmp_path / "out")
+
+
+def test_extract_leaves_a_full_disk_to_say_so(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(zipfile.ZipFile, "extractall", fail)
+    (tmp_path / "a.zip").write_bytes(zip_bytes(x="1"))
+    with pytest.raises(OSError, match="No space left"):
+        extract(tmp_path / "a.zip", tmp_path / "out")
 
 
 def test_extract_does_not_write_into_a_folder_that_exists(tmp_path):

@@ -14,9 +14,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "tl_helpers"
 LAYERS = """
-    profiles checks storage downloads saving inputs evaluation datasets backbones
-    training features probes choosing augmentation finetuning domains adaptation
-    selection multitask fewshot plots tools __main__
+    profiles checks storage unpacking downloads saving inputs evaluation datasets
+    backbones training features probes choosing augmentation finetuning domains
+    adaptation selection multitask fewshot plots tools __main__
 """.split()
 
 

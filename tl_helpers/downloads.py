@@ -3,18 +3,18 @@
 import errno
 import gzip
 import os
-import stat
+import re
 import sys
-import tarfile
 import time
 import zipfile
 import zlib
 from functools import partial
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from tl_helpers import profiles
 from tl_helpers.storage import read_json, whole_or_nothing, write_json
+from tl_helpers.unpacking import RefusedError, unpack
 
 TIMEOUT_S = 30.0  # silence longer than this ends an attempt
 ATTEMPTS = 3
@@ -29,9 +29,11 @@ FIRST_BYTES = {
     ".tgz": b"\x1f\x8b",
     ".h5": b"\x89HDF",
 }
-
-
+# What opening a damaged archive, or one that Python cannot read, raises.
 ENDS_EARLY = (EOFError, zipfile.BadZipFile, zlib.error)
+UNREADABLE = (*ENDS_EARLY, NotImplementedError, RuntimeError)
+CHECKSUM = re.compile(r"(sha256:)?[0-9a-f]{64}|(md5:)?[0-9a-f]{32}")
+DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class DownloadError(OSError):
@@ -59,7 +61,7 @@ def fetch(url, folder, file_name=None, known_hash=None):
             stalled, a web page instead of the file, or another checksum.
     """
     path = Path(folder) / (file_name or PurePosixPath(urlsplit(url).path).name)
-    expected = _prefixed(known_hash or _read_record(path).get(path.name))
+    expected = _expected_hash(path, known_hash)
     if path.exists():
         if expected is None:
             _check_first_bytes(path, path.name)
@@ -91,10 +93,18 @@ def file_hash(path, like="sha256:"):
 
     Returns:
         str "sha256:<hex digits>", or with the algorithm of `like`.
+
+    Raises:
+        ValueError: another algorithm than sha256 or md5.
     """
     import pooch
 
-    algorithm = like.split(":")[0]
+    algorithm = str(like).split(":")[0]
+    if algorithm not in ("sha256", "md5"):
+        raise ValueError(
+            f"Got checksum {like!r}, expected one that begins with sha256: or md5:; "
+            "give it as its publisher does."
+        )
     return f"{algorithm}:{pooch.file_hash(str(path), alg=algorithm)}"
 
 
@@ -110,8 +120,10 @@ def extract(archive, folder):
 
     Raises:
         ValueError: a member would be written outside the folder or is no plain file
-            or folder, or the archive is damaged.
+            or folder; or the archive is damaged, cut off, empty, encrypted, or would
+            unpack to far more than its size or to more than the disk has.
         FileExistsError: the folder is there already.
+        FileNotFoundError: there is no such archive.
     """
     archive, folder = Path(archive), Path(folder)
     if folder.exists():
@@ -119,13 +131,24 @@ def extract(archive, folder):
             f"Got {folder}, which exists, expected a new folder to unpack "
             f"{archive.name} into; remove it or name another."
         )
+    if not archive.is_file():
+        raise FileNotFoundError(
+            f"Got {archive}, which is no file, expected a zip, tar or tar.gz archive; "
+            "check the path."
+        )
     with whole_or_nothing(folder) as part:
         try:
-            _unpack(archive, part)
-        except (tarfile.ReadError, gzip.BadGzipFile, *ENDS_EARLY) as error:
+            unpack(archive, part)
+        except RefusedError:
+            raise
+        except Exception as error:  # zipfile and tarfile raise whatever it provokes
+            if getattr(error, "errno", None) in DISK_FAULTS:
+                raise
+            reason = getattr(error, "strerror", None) or str(error) or type(error)
             raise ValueError(
-                f"{archive} is damaged or no archive ({error}), expected a whole zip "
-                "or tar file; delete it and fetch it again."
+                f"{archive} is damaged or no archive ({reason}), expected a whole zip, "
+                "tar or tar.gz file; delete it and fetch it again, or unpack it with "
+                "another program."
             ) from error
     return folder
 
@@ -136,7 +159,6 @@ def _download(url, path, expected, origin):
     urllib3's Retry would not do: a body that is cut off or stalls is behind it.
     """
     import pooch
-    import requests
 
     pooch.get_logger().setLevel("WARNING")
     transfer = partial(_transfer, name=path.name, expected=expected, origin=origin)
@@ -145,11 +167,14 @@ def _download(url, path, expected, origin):
             pooch.retrieve(url, expected, path.name, path.parent, downloader=transfer)
             path.chmod(0o644)  # pooch's temporary files are for their owner only
             return
-        except requests.RequestException as error:
+        except DownloadError:
+            raise
+        except OSError as error:  # requests' errors are among them
             if attempt == ATTEMPTS - 1 or not _may_pass(error):
+                reason, fix = _explain(error, url)
                 raise DownloadError(
-                    f"Could not get {path.name} from {url} ({_reason(error)}); check "
-                    f"the network and try again, or put the file at {path} by hand."
+                    f"Could not get {path.name} from {url} ({reason}); {fix}, or put "
+                    f"the file at {path} by hand."
                 ) from error
             time.sleep(BACKOFF_S * 2**attempt)
 
@@ -187,21 +212,63 @@ def _transfer(url, output_file, _, *, name, expected, origin):
 
 def _may_pass(error):
     """Whether a second attempt can help: not for a page that is not there."""
-    response = getattr(error, "response", None)
-    return response is None or response.status_code in (408, 429, *range(500, 600))
-
-
-def _reason(error):
     import requests
 
     response = getattr(error, "response", None)
     if response is not None:
-        return f"the server answered {response.status_code} {response.reason}"
-    if isinstance(error, requests.Timeout) or "timed out" in str(error):
-        return f"silence for more than {TIMEOUT_S:g} s"
-    if "Max retries exceeded" in str(error):  # it never came to a connection
-        return f"no answer from {urlsplit(error.request.url).netloc}"
-    return f"the transfer was cut off: {error}"
+        return response.status_code in (408, 429, *range(500, 600))
+    is_final = isinstance(error, ValueError) or re.search("certificate|407", str(error))
+    return isinstance(error, requests.RequestException) and not is_final
+
+
+def _explain(error, url):
+    """Return what happened and what to do, each a clause."""
+    import requests
+
+    response, text, host = getattr(error, "response", None), str(error), urlsplit(url)
+    is_proxy = isinstance(error, requests.exceptions.ProxyError)
+    if getattr(response, "status_code", None) == 407 or is_proxy and " 407 " in text:
+        return (
+            f"the proxy {_proxy(url)} asks for a user name and password",
+            "put them into HTTPS_PROXY and HTTP_PROXY, http://user:password@host:port",
+        )
+    if is_proxy:
+        return (
+            f"no answer from the proxy {_proxy(url)}",
+            "correct or unset HTTPS_PROXY and HTTP_PROXY",
+        )
+    check = "check the network and try again"
+    if response is not None:
+        return f"the server answered {response.status_code} {response.reason}", check
+    if "certificate verify failed" in text:
+        why = text.partition("certificate verify failed: ")[2].partition(" (_ssl")[0]
+        return (
+            f"the certificate of {host.netloc} is not trusted: {why}",
+            "if your network puts in its own, name the file that holds it in "
+            "REQUESTS_CA_BUNDLE, and look whether the clock is right",
+        )
+    if "CA certificate bundle" in text:
+        return text, "correct or unset REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE"
+    if isinstance(error, requests.exceptions.SSLError):
+        return f"no encrypted connection with {host.netloc}: {text}", check
+    if isinstance(error, requests.Timeout) or "timed out" in text:
+        return f"silence for more than {TIMEOUT_S:g} s", check
+    if "Max retries exceeded" in text:  # it never came to a connection
+        return f"no answer from {host.netloc}", check
+    if isinstance(error, ValueError):
+        return text, "correct the address, or the proxy's in HTTPS_PROXY and HTTP_PROXY"
+    if not isinstance(error, requests.RequestException):
+        return text, "look at the disk and the folder's permissions"
+    return f"the transfer was cut off: {text}", check
+
+
+def _proxy(url):
+    """Name the proxy for an address, without the password that may stand in it."""
+    from requests.utils import get_environ_proxies, select_proxy
+
+    return urlsplit(select_proxy(url, get_environ_proxies(url)) or "").netloc.split(
+        "@"
+    )[-1]
 
 
 def _check_first_bytes(path, name):
@@ -232,22 +299,37 @@ def _check_is_whole(path, name):
     try:
         if FIRST_BYTES.get(suffix) == b"PK":
             with zipfile.ZipFile(path) as archive:
-                archive.testzip()
+                bad = archive.testzip()
+            if bad is not None:
+                raise zipfile.BadZipFile(f"{bad} is damaged")
         elif suffix in (".gz", ".tgz"):
             with gzip.open(path) as file:
                 while file.read(2**20):
                     pass
         else:
             h5py.File(path, "r").close()
-    except (OSError, *ENDS_EARLY) as error:
+    except (OSError, *UNREADABLE) as error:
         raise requests.ConnectionError(f"{name} ends too early ({error})") from error
 
 
-def _prefixed(checksum):
-    """Name the algorithm: 32 hex digits are md5, as Keras writes it; else sha256."""
-    if checksum is None or ":" in checksum:
+def _expected_hash(path, known_hash):
+    """The published checksum, else the recorded one, with its algorithm's name.
+
+    32 hex digits are md5, as Keras writes it; else sha256.
+    """
+    found = known_hash or _read_record(path).get(path.name)
+    if found is None:
+        return None
+    checksum = str(found).lower()
+    if not CHECKSUM.fullmatch(checksum):
+        where = "" if known_hash else f" in {path.parent / RECORD_NAME}"
+        raise DownloadError(
+            f"Got checksum {found!r} of {path.name}{where}, expected 'sha256:' and 64 "
+            "hex digits, or 'md5:' and 32; correct it, or delete it to record it anew."
+        )
+    if ":" in checksum:
         return checksum
-    return f"{'md5' if len(checksum) == 32 else 'sha256'}:{checksum.lower()}"
+    return f"{'md5' if len(checksum) == 32 else 'sha256'}:{checksum}"
 
 
 def _short(checksum):
@@ -279,32 +361,3 @@ def _record_hash(path):
 
 def _say(line):
     print(line, file=sys.stderr)
-
-
-def _unpack(archive, folder):
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as file:
-            for member in file.infolist():
-                is_link = stat.S_ISLNK(member.external_attr >> 16)
-                _check_member(archive, member.filename, not is_link)
-            file.extractall(folder)
-        return
-    with tarfile.open(archive) as file:
-        for member in file.getmembers():
-            _check_member(archive, member.name, member.isfile() or member.isdir())
-        file.extraction_filter = getattr(tarfile, "data_filter", None)  # from 3.11.4 on
-        file.extractall(folder)
-
-
-def _check_member(archive, name, is_plain):
-    parts = PurePosixPath(name.replace("\\", "/"))
-    if parts.is_absolute() or ".." in parts.parts or PureWindowsPath(name).drive:
-        fault = "would be written outside the folder"
-    elif not is_plain:
-        fault = "is a link or a device"
-    else:
-        return
-    raise ValueError(
-        f"{archive} holds {name!r}, which {fault}; expected plain files inside it: "
-        "nothing was unpacked, do not trust this archive."
-    )
