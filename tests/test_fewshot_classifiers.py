@@ -234,7 +234,7 @@ def test_classifier_survives_equal_rows(classifier):
 
 def test_classifier_refuses_another_shape(classifier):
     support, query = drawn_features()
-    with pytest.raises(ValueError, match=r"of shape \(3, 3, 6\) and query"):
+    with pytest.raises(ValueError, match=r"support of type ndarray and shape \(3, 3, 6\), expected"):
         classifier(support[0], query)
     with pytest.raises(ValueError, match="same E and d"):
         classifier(support, query[..., :4])

@@ -7,6 +7,13 @@ int (E, N, Q), answers in [0, N).
 import numpy as np
 from scipy.special import softmax
 
+from tl_helpers.inputs import (
+    check_not_negative,
+    check_numbers,
+    check_positive,
+    check_whole,
+)
+
 LOGISTIC_STEPS = 100
 
 
@@ -19,6 +26,10 @@ def prototypes(support, query):
 
     Returns:
         int (E, N, Q), answers in [0, N).
+
+    Raises:
+        ValueError: another shape, no shot, values that are not finite, or support and
+            query that do not go together.
 
     Source: Snell et al. 2017 (arXiv:1703.05175).
     """
@@ -56,8 +67,12 @@ def ridge(support, query, strength=1.0):
     Returns:
         int (E, N, Q), answers in [0, N).
 
+    Raises:
+        ValueError: as for `prototypes`, or a strength that is not above 0.
+
     Source: Bertinetto et al. 2019 (arXiv:1805.08136), without its learned scale.
     """
+    check_positive(strength=strength)
     shots, rows = _centred(support, query)
     kernel = shots @ shots.swapaxes(1, 2)  # (E, N*K, N*K)
     penalty = _penalty(kernel, strength) * np.eye(kernel.shape[-1], dtype=kernel.dtype)
@@ -80,8 +95,12 @@ def logistic(support, query, strength=0.1):
     Returns:
         int (E, N, Q), answers in [0, N).
 
+    Raises:
+        ValueError: as for `ridge`.
+
     Source: Boehning 1992, doi:10.1007/BF00048682.
     """
+    check_positive(strength=strength)
     shots, rows = _centred(support, query)
     kernel = shots @ shots.swapaxes(1, 2)  # (E, N*K, N*K)
     targets, penalty = _one_hot(support), _penalty(kernel, strength)
@@ -113,9 +132,14 @@ def fine_tuned_head(support, query, num_steps=100, rate=2.0):
     Returns:
         int (E, N, Q), answers in [0, N).
 
+    Raises:
+        ValueError: as for `prototypes`, or steps or a rate out of their range.
+
     Source: Snell et al. 2017 (arXiv:1703.05175), equation 8, for the start;
         Triantafillou et al. 2020 (arXiv:1903.03096), who tune the encoder too.
     """
+    check_whole(0, num_steps=num_steps)
+    check_positive(rate=rate)
     shots, rows = _centred(support, query)
     kernel = shots @ shots.swapaxes(1, 2)  # (E, N*K, N*K)
     unit, targets = _penalty(kernel, 1.0), _one_hot(support)
@@ -151,8 +175,13 @@ def transductive_prototypes(support, query, num_steps=1, sharpness=10.0):
     Returns:
         int (E, N, Q), answers in [0, N).
 
+    Raises:
+        ValueError: as for `prototypes`, or steps or a sharpness below 0.
+
     Source: Ren et al. 2018 (arXiv:1803.00676), with distances made free of units.
     """
+    check_whole(0, num_steps=num_steps)
+    check_not_negative(sharpness=sharpness)
     shots, rows = _centred(support, query)
     totals = shots.reshape(support.shape).sum(2)  # (E, N, d)
     centres = totals / support.shape[2]
@@ -180,7 +209,9 @@ def _centred(support, query):
 
     No distance changes, and float32 loses nothing to a common offset.
     """
-    if support.ndim != 4 or query.ndim != 4 or support.shape[::3] != query.shape[::3]:
+    for name, rows in {"support": support, "query": query}.items():
+        check_numbers(name, rows, "(E, N, shots, d)")
+    if support.shape[::3] != query.shape[::3]:
         raise ValueError(
             f"Got support of shape {support.shape} and query of shape {query.shape}, "
             "expected (E, N, K, d) and (E, N, Q, d) of the same E and d."

@@ -5,6 +5,8 @@ import numpy as np
 from keras import ops
 
 from tl_helpers.datasets.batches import look_up, reader
+from tl_helpers.fewshot.scoring import check_drawn
+from tl_helpers.inputs import check_kind, check_numbers, check_whole
 
 
 def episode_batches(values, drawn):
@@ -20,7 +22,13 @@ def episode_batches(values, drawn):
     Returns:
         tf.data.Dataset of E batches: float32 (N*K + N*Q, ...), support before
         queries, and int64 (N*K + N*Q,), labels in [0, N).
+
+    Raises:
+        ValueError: values that are no rows of numbers, or episodes of other rows.
     """
+    if not hasattr(values, "subset"):  # files are decoded later
+        check_numbers("values", values, "(n, ...)")
+    check_drawn(drawn, values)
     import tensorflow as tf
 
     parts = (drawn.support, drawn.query)
@@ -49,13 +57,17 @@ class PrototypicalNetwork(keras.Model):
         num_shots: K, of the same.
 
     Raises:
-        ValueError: an encoder that is not built, or whose rows are not flat.
+        ValueError: an encoder that is not built, or whose rows are not flat; fewer
+            than two ways or one shot.
 
     Source: Snell et al. 2017 (arXiv:1703.05175).
     """
 
     def __init__(self, encoder, num_ways, num_shots, **kwargs):
         super().__init__(**(kwargs | {"dtype": "float32"}))
+        check_kind(keras.Model, encoder=encoder)
+        check_whole(2, num_ways=num_ways)
+        check_whole(1, num_shots=num_shots)
         if not encoder.built or len(encoder.output_shape) != 2:
             raise ValueError(
                 f"Got encoder {encoder.name!r} that is not built or has no flat "

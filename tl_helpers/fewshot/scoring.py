@@ -5,7 +5,14 @@ from typing import NamedTuple
 import numpy as np
 
 from tl_helpers.evaluation import summarise
-from tl_helpers.inputs import check_features
+from tl_helpers.fewshot.sampling import Episodes
+from tl_helpers.inputs import (
+    check_callable,
+    check_features,
+    check_kind,
+    check_numbers,
+    check_rows,
+)
 from tl_helpers.probes import one_thread
 
 MAX_VALUES = 2**24  # features that `evaluate_episodes` holds at a time
@@ -36,6 +43,21 @@ class EpisodeAccuracy(NamedTuple):
         return f"{100 * self.mean:.1f} ± {50 * (self.high - self.low):.1f} %"
 
 
+def check_drawn(drawn, values):
+    """Refuse what are no episodes of these rows.
+
+    Args:
+        drawn: Episodes.
+        values: (n, ...).
+
+    Raises:
+        ValueError: something else, or rows below 0 or from n on.
+    """
+    check_kind(Episodes, drawn=drawn)
+    for rows in (drawn.support, drawn.query):
+        check_rows(np.ravel(rows), len(values))
+
+
 def evaluate_episodes(values, drawn, classifier):
     """Accuracy of a classifier over episodes.
 
@@ -50,10 +72,12 @@ def evaluate_episodes(values, drawn, classifier):
         EpisodeAccuracy.
 
     Raises:
-        ValueError: values that are not finite rows.
+        ValueError: values that are not finite rows, or rows that they lack.
     """
-    values = np.asarray(values)
     check_features("features", values)
+    check_drawn(drawn, values)
+    check_callable(classifier=classifier)
+    values = np.asarray(values)
     shape = drawn.query.shape[1:]
     truth = np.broadcast_to(np.arange(shape[0])[:, None], shape)
     per_episode = (drawn.support[0].size + drawn.query[0].size) * values.shape[1]
@@ -80,8 +104,17 @@ def centre_and_normalise(values, mean):
     Returns:
         float (..., d); a row that equals the mean stays 0.
 
+    Raises:
+        ValueError: values that are not finite, or a mean of another width.
+
     Source: Wang et al. 2019, SimpleShot (arXiv:1911.04623).
     """
-    centred = np.asarray(values) - mean
+    values = check_numbers("values", values, "(..., d)")
+    if check_numbers("mean", mean, "(d,)").shape != values.shape[-1:]:
+        raise ValueError(
+            f"Got a mean of {len(mean)} numbers for values of shape {values.shape}, "
+            "expected as many as columns; take both from one block."
+        )
+    centred = values - mean
     length = np.linalg.norm(centred, axis=-1, keepdims=True)
     return centred / np.where(length > 0, length, 1)
