@@ -102,6 +102,10 @@ def test_mmd_loss_gradient_does_not_flow_through_the_bandwidth():
 
 
 def gradient(loss, source, target):
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return np.array(jax.grad(loss)(np.asarray(source, "float32"), target))
     import tensorflow as tf
 
     source = tf.Variable(source, dtype="float32")
@@ -196,6 +200,9 @@ def test_losses_compute_in_float32_whatever_comes_in(loss):
     assert float(half) == pytest.approx(float(loss(source, target)), rel=0.01)
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="only TensorFlow leaves sizes open"
+)
 @each_loss
 def test_losses_compile_with_unknown_batch_sizes(loss):
     import tensorflow as tf
@@ -226,8 +233,8 @@ def test_mmd_loss_takes_a_single_row_but_no_bad_bandwidth():
     assert float(mmd_loss(np.zeros((1, 1)), np.ones((1, 1)))) > 0
     with pytest.raises(ValueError, match="source batch of 0 rows, expected at least 1"):
         mmd_loss(np.zeros((0, 1)), np.ones((1, 1)))
-    for bandwidths in ([], [1.0, 0.0]):
-        with pytest.raises(ValueError, match="expected positive ones"):
+    for bandwidths in ([], [1.0, 0.0], [1.0, np.nan]):
+        with pytest.raises(ValueError, match="Got bandwidths.*expected"):
             mmd_loss(np.ones((2, 2)), np.ones((2, 2)), bandwidths)
 
 

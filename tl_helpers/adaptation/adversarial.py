@@ -3,10 +3,11 @@
 import keras
 from keras import ops
 
-from tl_helpers.adaptation.base import FeatureAdapter, joined
+from tl_helpers.adaptation.base import FeatureAdapter, check_networks, joined
 from tl_helpers.adaptation.losses import entropy
 from tl_helpers.adaptation.networks import dense_network
 from tl_helpers.adaptation.reversal import reverse_gradient
+from tl_helpers.inputs import check_flag
 
 NUM_HIDDEN = 100  # the discriminator of Ganin et al.
 MAX_MAP = 4096  # features x classes, above which CDAN projects at random
@@ -53,9 +54,12 @@ class DANN(FeatureAdapter):
     ):
         super().__init__(encoder, head, strength, joint_batch, **kwargs)
         width = self._shown_width()
-        self.discriminator = discriminator or dense_network(
-            width, (NUM_HIDDEN,), 1, batch_norm=True, name="discriminator"
-        )
+        if discriminator is None:
+            discriminator = dense_network(
+                width, (NUM_HIDDEN,), 1, batch_norm=True, name="discriminator"
+            )
+        check_networks(discriminator=discriminator)
+        self.discriminator = discriminator
         if self.discriminator.input_shape[1:] != (width,):
             raise ValueError(
                 f"Got a discriminator with input {self.discriminator.input_shape[1:]}, "
@@ -116,6 +120,7 @@ class CDAN(DANN):
 
     def __init__(self, encoder, head, *args, is_entropy_conditioned=True, **kwargs):
         super().__init__(encoder, head, *args, **kwargs)
+        check_flag(is_entropy_conditioned=is_entropy_conditioned)
         self.is_entropy_conditioned = is_entropy_conditioned
         self._projections = [
             self.add_weight(

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from tl_helpers.adaptation.reversal import ramp
+from tl_helpers.inputs import check_flag, check_kind, check_not_negative
 from tl_helpers.training import predict_logits, share_of_a_replica
 
 
@@ -33,11 +34,8 @@ class Adapter(keras.Model):
     def __init__(self, strength=1.0, joint_batch=False, **kwargs):
         # its networks keep their own precision; sums and averages stay in float32
         super().__init__(**(kwargs | {"dtype": "float32"}))
-        if strength < 0:
-            raise ValueError(
-                f"Got strength={strength}, expected at least 0, where 0 trains on the "
-                "source alone."
-            )
+        check_not_negative(strength=strength)
+        check_flag(joint_batch=joint_batch)
         self._initial = float(strength)
         self.joint_batch = joint_batch
         self.strength = self._scalar("strength", strength)
@@ -108,8 +106,8 @@ class Adapter(keras.Model):
     def _follow_ramp(self):
         """Set the strength of this step, inside the graph."""
         raised = self._peak * ramp(self._step / ops.maximum(self._num_steps, 1.0))
-        is_ramping = self._num_steps > 0
-        self.strength.assign(ops.where(is_ramping, raised, self.strength))
+        held = ops.convert_to_tensor(self.strength)
+        self.strength.assign(ops.where(self._num_steps > 0, raised, held))
         self._step.assign_add(1.0)
 
     def compute_loss(
@@ -186,17 +184,31 @@ class FeatureAdapter(Adapter):
 
 
 def _check_fit(encoder, head):
-    for name, network in {"encoder": encoder, "head": head}.items():
-        if not network.built:
-            raise ValueError(
-                f"Got {name} {network.name!r} without weights, expected a built "
-                "model; give it a keras.Input as its first layer."
-            )
+    check_networks(encoder=encoder, head=head)
     if encoder.output_shape[1:] != head.input_shape[1:]:
         raise ValueError(
             f"Got encoder with output {encoder.output_shape[1:]} and head with "
             f"input {head.input_shape[1:]}, expected the same; change one of them."
         )
+
+
+def check_networks(**networks):
+    """Refuse what is no built model with one output (b, d).
+
+    Args:
+        **networks: {argument: keras.Model}.
+
+    Raises:
+        ValueError: something else.
+    """
+    check_kind(keras.Model, **networks)
+    for name, network in networks.items():
+        shape = getattr(network, "output_shape", None) if network.built else None
+        if not isinstance(shape, tuple):
+            raise ValueError(
+                f"Got {name} {network.name!r} without weights, expected a built model "
+                "with one output; give it a keras.Input as its first layer."
+            )
 
 
 def joined(source, target):

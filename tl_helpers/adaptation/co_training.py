@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
-from tl_helpers.adaptation.base import Adapter
+from tl_helpers.adaptation.base import Adapter, check_networks
 from tl_helpers.adaptation.losses import divergence
+from tl_helpers.inputs import check_kind, check_positive, check_share
 
 BOUND_RATE = 0.02  # the bounds of SelfTraining reach their place in 50 to 100 steps
 
@@ -24,6 +25,8 @@ class ViewAdapter(Adapter):
 
     def __init__(self, views=None, strength=1.0, joint_batch=True, **kwargs):
         super().__init__(strength, joint_batch, **kwargs)
+        if views is not None:
+            check_kind(keras.Layer, views=views)
         self.views = views
 
     def view(self, images, training):
@@ -57,7 +60,8 @@ class MutualLearning(ViewAdapter):
     `disagreement`, the mean divergence before strength, in nats.
 
     Raises:
-        ValueError: networks of different input or number of classes.
+        ValueError: networks of different input or number of classes, or the same
+            network twice.
 
     Source: Zhang et al. 2018 (arXiv:1706.00384), there with labels.
     """
@@ -69,7 +73,13 @@ class MutualLearning(ViewAdapter):
         self, first, second, views=None, strength=1.0, joint_batch=True, **kwargs
     ):
         super().__init__(views, strength, joint_batch, **kwargs)
+        check_networks(first=first, second=second)
         self.first, self.second = first, second
+        if {id(one) for one in first.weights} & {id(one) for one in second.weights}:
+            raise ValueError(
+                "Got two networks that share weights, expected two of their own; build "
+                "the second one anew, or take keras.models.clone_model(first)."
+            )
         shapes = [(x.input_shape[1:], x.output_shape[1:]) for x in (first, second)]
         if shapes[0] != shapes[1]:
             raise ValueError(
@@ -141,11 +151,13 @@ class MeanTeacher(ViewAdapter):
         **kwargs,
     ):
         super().__init__(views, strength, joint_batch, **kwargs)
-        for name, value in {"threshold": threshold, "momentum": momentum}.items():
-            if not 0 <= value < 1:
-                raise ValueError(
-                    f"Got {name}={value:g}, expected a number from 0 up to, but not, 1."
-                )
+        check_networks(student=student)
+        check_share(threshold=threshold, momentum=momentum)
+        if max(threshold, momentum) == 1:
+            raise ValueError(
+                f"Got threshold={threshold:g} and momentum={momentum:g}, expected both "
+                "below 1; at 1 no answer counts, or the teacher never learns."
+            )
         self.student, self.threshold, self.momentum = student, threshold, momentum
         self._averages = [self._average(i) for i in range(len(student.weights))]
         self.built = True
@@ -249,11 +261,9 @@ class SelfTraining(ViewAdapter):
         **kwargs,
     ):
         super().__init__(views, strength, joint_batch, **kwargs)
-        if not 0 < share <= 1:
-            raise ValueError(
-                f"Got share={share:g}, expected a number above 0 and up to 1, where 1 "
-                "admits every answer."
-            )
+        check_networks(classifier=classifier)
+        check_share(share=share)
+        check_positive(share=share)
         self.classifier, self.share = classifier, share
         self.bounds = self.add_weight(
             (classifier.output_shape[-1],),

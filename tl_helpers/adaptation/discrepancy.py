@@ -4,6 +4,7 @@ import keras
 
 from tl_helpers.adaptation.base import FeatureAdapter
 from tl_helpers.adaptation.losses import coral_loss, mmd_loss
+from tl_helpers.inputs import check_choice, check_kind
 
 OUTPUT = "(output)"  # no layer can have this name
 LOSSES = {"coral": coral_loss, "mmd": mmd_loss}
@@ -47,8 +48,8 @@ class Discrepancy(FeatureAdapter):
         **kwargs,
     ):
         super().__init__(encoder, head, strength, joint_batch, **kwargs)
-        if loss not in LOSSES:
-            raise ValueError(f"Got loss {loss!r}, expected one of {', '.join(LOSSES)}.")
+        check_choice(LOSSES, loss=loss)
+        check_kind(tuple, list, align=align)
         self.loss_name, self.align = loss, tuple(align)
         self._encoder_taps = _tapped(encoder, self.align)
         self._head_taps = _tapped(head, self.align)

@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from tl_helpers.inputs import check_flag, check_numbers, check_positive, check_tensor
+
 _KERNEL_WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)  # times the mean squared distance
 _MIN_SQUARED_DISTANCE = 1e-7  # below it the rows count as equal: no division by zero
 
@@ -64,6 +66,7 @@ def mmd_loss(source, target, bandwidths=None, unbiased=False):
     Source: Gretton et al. 2012, A Kernel Two-Sample Test (JMLR 13); several kernels
     with bandwidths 2^k apart: Long et al. 2015 (arXiv:1502.02791) and its code.
     """
+    check_flag(unbiased=unbiased)
     source, target = _matching_rows(source, target, min_rows=2 if unbiased else 1)
     rows = ops.concatenate([source, target])  # (n_source + n_target, d) = (n, d)
     kernel = _kernel(_squared_distances(rows), bandwidths)  # (n, n)
@@ -115,6 +118,8 @@ def _float32(values):
 
 def _matching_rows(source, target, min_rows):
     """Return both as float32 (n, d), or refuse them by what is known of their shape."""
+    check_tensor("source", source, "(n, ...)")
+    check_tensor("target", target, "(n, ...)")
     batches = {"source": _pooled(source), "target": _pooled(target)}
     for name, rows in batches.items():
         if rows.shape[0] is not None and rows.shape[0] < min_rows:
@@ -168,11 +173,9 @@ def _kernel(distances, bandwidths):
         mean = ops.stop_gradient(ops.sum(distances) / num_pairs)
         scale = ops.maximum(mean, _MIN_SQUARED_DISTANCE)
         bandwidths = [width * scale for width in _KERNEL_WIDTHS]
-    elif len(bandwidths) == 0 or min(bandwidths) <= 0:
-        raise ValueError(
-            f"Got bandwidths {list(bandwidths)}, expected positive ones; leave them "
-            "out to have them chosen from the batch."
-        )
+    else:
+        check_numbers("bandwidths", bandwidths, "(k,)")
+        check_positive(bandwidths=min(bandwidths))
     return sum(ops.exp(-distances / width) for width in bandwidths) / len(bandwidths)
 
 

@@ -3,6 +3,14 @@
 import keras
 from keras import layers
 
+from tl_helpers.inputs import (
+    check_channels_last,
+    check_flag,
+    check_kind,
+    check_share,
+    check_whole,
+)
+
 
 def digit_network(
     size_px=28, num_classes=10, batch_norm=True, spatial_dropout=0.2, rescale=None
@@ -26,8 +34,15 @@ def digit_network(
         3), RGB, [0, 255], to (b, 768 at 28 px), and from there to logits
         (b, num_classes) and (b, 1).
 
+    Raises:
+        ValueError: images below 16 px, fewer than two classes, or no share.
+
     Source: Ganin et al. 2016 (arXiv:1505.07818), figure 4a.
     """
+    check_channels_last()
+    check_whole(16, size_px=size_px)
+    check_whole(2, num_classes=num_classes)
+    check_share(spatial_dropout=spatial_dropout)
     images = keras.Input((size_px, size_px, 3), name="images")
     x = (rescale or layers.Rescaling(1 / 127.5, -1))(images)
     for channels in (32, 48):
@@ -54,9 +69,16 @@ def dense_network(width, hidden_units, num_outputs, batch_norm=False, name=None)
 
     Returns:
         keras.Model from (b, width) to float32 (b, num_outputs).
+
+    Raises:
+        ValueError: a width that is no whole number from 1 on.
     """
+    check_whole(1, width=width, num_outputs=num_outputs)
+    check_kind(tuple, list, hidden_units=hidden_units)
+    check_flag(batch_norm=batch_norm)
     rows = x = keras.Input((width,), name="features")
     for units in hidden_units:
+        check_whole(1, hidden_units=units)
         x = _activated(layers.Dense(units, use_bias=not batch_norm)(x), batch_norm)
     outputs = layers.Dense(num_outputs, dtype="float32")(x)
     return keras.Model(rows, outputs, name=name)

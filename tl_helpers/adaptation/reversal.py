@@ -4,6 +4,15 @@ import keras
 import numpy as np
 from keras import ops
 
+from tl_helpers.inputs import (
+    check_not_negative,
+    check_numbers,
+    check_positive,
+    check_share,
+    check_tensor,
+    check_whole,
+)
+
 
 def reverse_gradient(values, strength):
     """Return the values, whose gradient comes back times -strength.
@@ -15,6 +24,10 @@ def reverse_gradient(values, strength):
     Returns:
         the same values, to the last bit.
     """
+    check_tensor("values", values, "(...)")
+    if not hasattr(strength, "shape"):
+        check_not_negative(strength=strength)
+    values = ops.convert_to_tensor(values)
     fixed = ops.stop_gradient(values)
     # values - fixed is 0, but has a gradient
     return fixed - ops.cast(strength, values.dtype) * (values - fixed)
@@ -35,11 +48,7 @@ class GradientReversal(keras.layers.Layer):
 
     def __init__(self, strength=1.0, **kwargs):
         super().__init__(**kwargs)
-        if strength < 0:
-            raise ValueError(
-                f"Got strength={strength}, expected at least 0; the layer itself "
-                "turns the sign."
-            )
+        check_not_negative(strength=strength)  # the layer itself turns the sign
         initial = keras.initializers.Constant(strength)
         self.strength = self.add_weight((), initial, trainable=False, name="strength")
         self._initial = float(strength)
@@ -74,6 +83,7 @@ class Ramp(keras.callbacks.Callback):
 
     def __init__(self, peak=1.0):
         super().__init__()
+        check_not_negative(peak=peak)
         self.peak = peak
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -88,8 +98,11 @@ class Ramp(keras.callbacks.Callback):
 
 def ramp(progress):
     """Return 2 / (1 + exp(-10 p)) - 1, from 0 to nearly 1, for p in [0, 1]."""
-    tanh = ops.tanh if ops.is_tensor(progress) else np.tanh
-    return tanh(5.0 * progress)  # the same, without cancellation near 0
+    if ops.is_tensor(progress):
+        return ops.tanh(5.0 * progress)  # the same, without cancellation near 0
+    shares = check_numbers("progress", np.ravel(progress), "(n,)")
+    check_share(first=shares.min(), last=shares.max())
+    return np.tanh(5.0 * progress)
 
 
 @keras.saving.register_keras_serializable("tl_helpers")
@@ -104,6 +117,8 @@ class InverseDecay(keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(self, initial, num_steps):
+        check_positive(initial=initial)
+        check_whole(1, num_steps=num_steps)
         self.initial, self.num_steps = initial, num_steps
 
     def __call__(self, step):
