@@ -64,10 +64,18 @@ def test_diagnose_reports_every_fault():
     assert len(diagnose(history, answers([100, 0]), 0.1, 0.2)) == 4
 
 
-@pytest.mark.parametrize("pair", [(0.5, None), (None, 0.5), (52.0, 0.5), (0.5, -0.1)])
-def test_diagnose_refuses_accuracies(pair):
-    with pytest.raises(ValueError, match="both in"):
-        diagnose(accuracy=pair[0], source_only_accuracy=pair[1])
+@pytest.mark.parametrize(
+    ("accuracy", "source_only_accuracy", "sentence"),
+    [
+        (0.5, None, "expected both or neither"),
+        (None, 0.5, "expected both or neither"),
+        (52.0, 0.5, "Got accuracy=52.0, expected a share"),
+        (0.5, -0.1, "Got source_only_accuracy=-0.1, expected a share"),
+    ],
+)
+def test_diagnose_refuses_accuracies(accuracy, source_only_accuracy, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        diagnose(accuracy=accuracy, source_only_accuracy=source_only_accuracy)
 
 
 @pytest.mark.parametrize("logits", [np.zeros(4), np.zeros((0, 3))])

@@ -287,7 +287,7 @@ def test_reverse_validation_by_hand():
 def test_reverse_validation_of_one_class_trains_nothing():
     model = Nearest(np.array([[1e3] * 3, [0.0] * 3]))
     validation = replace(SOURCE, labels=np.array([1] * 20 + [0] * 40))
-    assert reverse_validation(None, model, SOURCE, TARGET, validation) == 1 / 3
+    assert reverse_validation(pytest.fail, model, SOURCE, TARGET, validation) == 1 / 3
 
 
 def test_select_resumes_where_it_was_killed(tmp_path):

@@ -8,6 +8,7 @@ from sklearn.model_selection import RepeatedStratifiedKFold
 
 from tl_helpers.choosing.transferability import common_labels, logme
 from tl_helpers.evaluation import Difference
+from tl_helpers.inputs import check_mapping, check_whole
 from tl_helpers.probes import probe_accuracy
 
 MAX_FOLDS, NUM_REPEATS = 4, 5
@@ -89,6 +90,7 @@ def should_transfer(sources, baseline, kind="prototypes", seed=0):
         doi:10.1007/978-3-540-24775-3_3, for repeated folds.
     """
     _check(sources, baseline)
+    check_whole(seed=seed)
     folds = repeated_folds(baseline.labels, seed)
     reference = _accuracies(baseline, folds, kind, seed)
     evidence = [
@@ -151,11 +153,7 @@ def compare_folds(differences, folds, error):
 
 
 def _check(sources, baseline):
-    if not sources:
-        raise ValueError(
-            "Got no source, expected at least one; give {name: Features of the "
-            "target's labelled images}."
-        )
+    check_mapping(sources=sources)
     everything = {"the baseline": baseline, **sources}
     labels = common_labels(everything)
     for name, rows in everything.items():

@@ -7,7 +7,13 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 
 from tl_helpers.datasets.splitting import shuffled_classes
 from tl_helpers.features import Features
-from tl_helpers.inputs import check_labels
+from tl_helpers.inputs import (
+    check_callable,
+    check_labels,
+    check_mapping,
+    check_same_classes,
+    check_whole,
+)
 from tl_helpers.probes import THREAD_POOLS, check_training_set
 
 MAX_STEPS, TOLERANCE = 11, 1e-3  # of the iteration, as published with LogME
@@ -214,11 +220,15 @@ def rank(candidates, score=logme, num_samples=50, seed=0):
         list of Rank, best first.
 
     Raises:
-        ValueError: candidates as in `common_labels`, or one row only in every class.
+        ValueError: candidates as in `common_labels`, one row only in every class, a
+            score that is not finite, or numbers out of their range.
 
     Source: Shao & Wu 1989, doi:10.1214/aos/1176347263.
     """
     labels = common_labels(candidates)
+    check_callable(score=score)
+    check_whole(2, num_samples=num_samples)
+    check_whole(seed=seed)
     if len(np.unique(labels)) == len(labels):
         raise ValueError(
             f"Got {len(labels)} labels of as many classes, expected two rows of at "
@@ -253,11 +263,7 @@ def common_labels(candidates):
         ValueError: no candidate, one that is no Features, that has another number of
             rows than labels, or other labels than the rest.
     """
-    if not candidates:
-        raise ValueError(
-            "Got no candidate, expected at least one; give {name: Features of the "
-            "labelled images}."
-        )
+    check_mapping(candidates=candidates)
     for name, rows in candidates.items():
         if not isinstance(rows, Features) or len(rows.values) != len(rows.labels):
             raise ValueError(
@@ -266,6 +272,7 @@ def common_labels(candidates):
             )
     (first, one), *others = candidates.items()
     for name, rows in others:
+        check_same_classes(one, rows, (repr(first), repr(name)))
         if not np.array_equal(rows.labels, one.labels):
             raise ValueError(
                 f"Got other labels with {name!r} than with {first!r}, expected the "

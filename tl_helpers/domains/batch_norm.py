@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from tl_helpers.datasets.image_set import ImageSet
 from tl_helpers.features import SHOW_BAR_FROM
+from tl_helpers.inputs import check_kind, check_numbers, check_whole
 
 
 def adapt_batch_norm(model, images, batch_size=128, source_images=None):
@@ -50,6 +51,8 @@ def adapt_batch_norm(model, images, batch_size=128, source_images=None):
 
     Source: Li et al. 2016 (arXiv:1603.04779).
     """
+    check_kind(keras.Model, model=model)
+    check_whole(2, batch_size=batch_size)
     _check_model(model)
     readers = [_reader(model, x) for x in (source_images, images) if x is not None]
     adapted = type(model).from_config(model.get_config())
@@ -177,7 +180,9 @@ def _check_model(model):
 def _reader(model, images):
     """Return the function rows -> images, or refuse images that do not fit."""
     is_set = isinstance(images, ImageSet)
-    shape = images.images.shape if is_set else np.shape(images)
+    if not is_set:
+        images = check_numbers("images", images, "(n, ...)", least=2)
+    shape = images.images.shape if is_set else images.shape
     wanted = model.inputs[0].shape[1:]
     fits = len(shape) == 1 + len(wanted) and all(
         want in (None, got) for want, got in zip(wanted, shape[1:], strict=True)
@@ -187,7 +192,7 @@ def _reader(model, images):
             f"Got images of shape {shape}, expected {('n', *wanted)} as the model "
             "takes them; resize or batch them first."
         )
-    return images.pixels if is_set else np.asarray(images).__getitem__
+    return images.pixels if is_set else images.__getitem__
 
 
 def shuffled_batches(num_images, batch_size):

@@ -4,9 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tl_helpers.features import Features
 from tl_helpers.inputs import (
     check_domains,
+    check_kind,
     check_labels,
+    check_same_classes,
     check_target_labels,
 )
 
@@ -51,9 +54,11 @@ def class_shift(source, target):
         ValueError: features or labels that do not fit (see `check_domains`,
             `check_labels`, `check_target_labels`), or classes without any spread.
     """
+    check_kind(Features, source=source, target=target)
     check_domains(source.values, target.values)
     check_labels("source", *source)
     check_labels("target", *target)
+    check_same_classes(source, target, ("the source", "the target"))
     check_target_labels(source.labels, target.labels)
     kept = source[np.isin(source.labels, target.labels)]  # the classes both have
     source_means, source_squares = _class_means(*kept)

@@ -3,6 +3,8 @@
 import numpy as np
 from scipy.stats import entropy
 
+from tl_helpers.inputs import check_kind, check_share
+
 CHANCE_MARGIN = 0.02  # of 0.5: the mean over a thousand images varies by 0.016
 COLLAPSE_SHARE = 0.9  # no course data set has a class so frequent
 MIN_EFFECTIVE_SHARE = 0.5  # of the classes: a balanced target uses nearly all of them
@@ -33,9 +35,11 @@ def diagnose(
         list of str, one sentence for every fault; empty when all is well.
 
     Raises:
-        ValueError: logits of another shape, an accuracy outside [0, 1], or only one of
-            the two accuracies.
+        ValueError: a history that is no dict, logits of another shape, an accuracy
+            outside [0, 1], or only one of the two accuracies.
     """
+    if history is not None:
+        check_kind(dict, history=history)
     _check(target_logits, accuracy, source_only_accuracy)
     sentences = []
     if history is not None:
@@ -60,11 +64,13 @@ def _check(target_logits, accuracy, source_only_accuracy):
             "num_classes) with n of at least 1; pass what predict returns."
         )
     given = [x for x in (accuracy, source_only_accuracy) if x is not None]
-    if len(given) == 1 or not all(0 <= x <= 1 for x in given):
+    if len(given) == 1:
         raise ValueError(
             f"Got accuracy {accuracy} and source-only accuracy {source_only_accuracy}, "
-            "expected both in [0, 1] or neither; measure both on the same images."
+            "expected both or neither; measure both on the same images."
         )
+    if given:
+        check_share(accuracy=accuracy, source_only_accuracy=source_only_accuracy)
 
 
 def _broken_losses(history):

@@ -11,6 +11,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from tl_helpers.inputs import (
     check_domains,
+    check_whole,
     draw_rows,
     in_one_unit,
 )
@@ -67,6 +68,7 @@ def proxy_a_distance(source, target, seed=0):
         2016 (arXiv:1505.07818), section 5.
     """
     check_domains(source, target)
+    check_whole(seed=seed)
     rng = np.random.default_rng(seed)
     domains = [np.unique(values, axis=0) for values in (source, target)]
     size = min(*map(len, domains), MAX_ROWS)
@@ -117,11 +119,8 @@ def mmd_test(source, target, num_permutations=200, seed=0):
     Source: Gretton et al. 2012, A Kernel Two-Sample Test (JMLR 13).
     """
     check_domains(source, target)
-    if num_permutations < 1:
-        raise ValueError(
-            f"Got {num_permutations} permutations, expected at least 1; 200 resolve a "
-            "p-value to half a percent."
-        )
+    check_whole(1, num_permutations=num_permutations)
+    check_whole(seed=seed)
     rng = np.random.default_rng(seed)
     source, target = (
         draw_rows(np.asarray(rows, float), MAX_ROWS, rng) for rows in (source, target)

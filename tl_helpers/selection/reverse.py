@@ -4,6 +4,7 @@ import numpy as np
 
 from tl_helpers.adaptation.pairs import values_of
 from tl_helpers.features import Features
+from tl_helpers.inputs import check_callable, check_labelled
 from tl_helpers.training import predict_logits
 
 
@@ -27,9 +28,14 @@ def reverse_validation(train, model, source, target, validation):
         float in [0, 1], larger is better; where all answers are one class nothing is
         trained, and that class's share of the labels is returned.
 
+    Raises:
+        ValueError: rows that do not fit, or models that give no logits.
+
     Source: Zhong et al. 2010, doi:10.1007/978-3-642-15939-8_35; Ganin et al. 2016
         (arXiv:1505.07818), section 5.
     """
+    check_callable(train=train)
+    check_labelled("validation set", validation)
     source, target = values_of(source), values_of(target)
     answers = logits_of(model, target).argmax(axis=1)
     if len(np.unique(answers)) == 1:

@@ -11,7 +11,14 @@ from tl_helpers.adaptation.pairs import checked, values_of
 from tl_helpers.datasets.image_set import ImageSet
 from tl_helpers.datasets.splitting import shuffled_classes
 from tl_helpers.features import Features
-from tl_helpers.inputs import check_labels, check_target_labels, draw_rows
+from tl_helpers.inputs import (
+    check_callable,
+    check_labels,
+    check_same_classes,
+    check_target_labels,
+    check_whole,
+    draw_rows,
+)
 from tl_helpers.selection.choice import Selection
 from tl_helpers.selection.reverse import (
     accuracy_of,
@@ -82,6 +89,8 @@ def select(
             other data (all before anything is trained), a model that gives no logits,
             or only models whose answers are not finite.
     """
+    check_callable(train=train)
+    check_whole(seed=seed)
     _check_names(settings, validators)
     checked(source, target)  # refuses domains that cannot be trained together
     source, test = _in_memory(source), _in_memory(test)
@@ -116,7 +125,7 @@ class _Domains(NamedTuple):
 def _in_memory(rows):
     """Return the Features of an ImageSet, with pixels for values; others as given."""
     if isinstance(rows, ImageSet):
-        return Features(rows.pixels(), rows.labels)
+        return Features(rows.pixels(), rows.labels, rows.class_names)
     return rows
 
 
@@ -192,10 +201,10 @@ def _selection(results, validators, models):
 
 
 def _check_names(settings, validators):
-    unknown = [name for name in validators if name not in VALIDATORS]
-    if unknown or not validators or isinstance(validators, str):
+    is_list = isinstance(validators, list | tuple) and len(validators) > 0
+    if not is_list or any(name not in VALIDATORS for name in validators):
         raise ValueError(
-            f"Got validators {validators!r}, expected a list of some of "
+            f"Got validators {validators!r:.80}, expected a list of some of "
             f"{', '.join(VALIDATORS)}."
         )
     try:
@@ -204,8 +213,8 @@ def _check_names(settings, validators):
         are_different = False
     if not are_different or isinstance(settings, str):
         raise ValueError(
-            f"Got settings {settings!r}, expected a list of different names, numbers "
-            "or tuples; keep sets of knobs in a dict and give their names."
+            f"Got settings {settings!r:.80}, expected a list of different names, "
+            "numbers or tuples; keep sets of knobs in a dict and give their names."
         )
 
 
@@ -228,6 +237,7 @@ def _check_test(source, target, test):
             "Features; without its labels there is nothing to report."
         )
     check_labels("target test", *test)
+    check_same_classes(source, test, ("the source", "the target test set"))
     check_target_labels(source.labels, test.labels)
     if test.values.shape[1:] != target.shape[1:]:
         raise ValueError(

@@ -13,6 +13,9 @@ from tl_helpers.inputs import (
     check_domains,
     check_features,
     check_labels,
+    check_numbers,
+    check_positive,
+    check_whole,
     in_one_unit,
 )
 from tl_helpers.probes import one_thread
@@ -107,11 +110,13 @@ def soft_neighbourhood_density(values, temperature=0.05):
         float in [0, log(n - 1)] nats, larger is better; compare on the same images.
 
     Raises:
-        ValueError: values that do not fit (see `check_features`).
+        ValueError: values that do not fit (see `check_features`), or a temperature
+            that is not above 0.
 
     Source: Saito et al. 2021 (arXiv:2108.10860).
     """
     check_features("target features", values)
+    check_positive(temperature=temperature)
     values = np.asarray(values, float)
     num_rows = len(values)
     lengths = np.linalg.norm(values, axis=1, keepdims=True)
@@ -144,13 +149,16 @@ def dev(train_values, validation_values, validation_losses, target_values, seed=
         float, minus the estimated target loss; larger is better.
 
     Raises:
-        ValueError: features that do not fit (see `check_domains`).
+        ValueError: features that do not fit (see `check_domains`), or losses that are
+            not one finite number for each row.
 
     Source: You et al. 2019, Towards Accurate Model Selection in Deep Unsupervised
         Domain Adaptation (PMLR 97).
     """
     check_domains(train_values, target_values)
     check_domains(validation_values, target_values)
+    check_numbers("losses", validation_losses, f"({len(validation_values)},)")
+    check_whole(seed=seed)
     weights = density_ratio(train_values, target_values, validation_values, seed)
     return -weighted_mean(validation_losses, weights)
 
