@@ -504,10 +504,10 @@ def test_sample_weight_is_refused(fitted):
         ),
         (lambda t: MultiTask(t, {"a": Angle()}, {"a": Box().head((4,))}), "head for"),
         (lambda t: MultiTask(keras.Sequential(), {"a": Angle()}), "keras.Input"),
-        (lambda t: Classification(1), "at least 2"),
-        (lambda t: project_conflicting(np.ones(3)), "flatten"),
+        (lambda t: Classification(1), "from 2 on"),
+        (lambda t: project_conflicting(np.ones(3)), "(tasks, parameters)"),
         (lambda t: axis_angles(np.ones((2, 4))), "divide each by its length"),
-        (lambda t: axis_angles(np.ones((2, 3))), "w, x, y, z"),
+        (lambda t: axis_angles(np.ones((2, 3))), "(n, 4)"),
     ],
 )
 def test_building_refuses_what_does_not_fit(build, message):

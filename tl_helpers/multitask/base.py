@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from tl_helpers.inputs import check_numbers
+
 
 class Task:
     """What a label means and how well an output meets it.
@@ -91,7 +93,7 @@ class Task:
 
     def check(self, name, labels):
         """Refuse labels of a wrong shape or outside `label_range`; NaN may be there."""
-        labels = np.asarray(labels, float)
+        labels = check_numbers(f"{name} labels", labels, "(n, ...)", finite=False)
         self.check_shape(name, labels.shape)
         there = labels[~np.isnan(labels)]
         low, high = self.label_range

@@ -8,6 +8,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from tl_helpers.inputs import (
+    check_kind,
+    check_numbers,
+    check_tensor,
+    check_tensorflow,
+)
 from tl_helpers.multitask.model import MultiTask
 from tl_helpers.training import share_of_a_replica
 
@@ -28,10 +34,11 @@ def project_conflicting(gradients, order=None):
         float32 (tasks, parameters); the same where no two tasks conflict.
 
     Raises:
-        ValueError: not a matrix.
+        ValueError: not a matrix, or an order that leaves tasks out.
 
     Source: Yu et al. 2020 (arXiv:2001.06782), algorithm 1.
     """
+    check_tensor("gradients", gradients, "(tasks, parameters)")
     gradients = ops.convert_to_tensor(gradients)
     if len(gradients.shape) != 2:
         raise ValueError(
@@ -39,6 +46,13 @@ def project_conflicting(gradients, order=None):
             "parameters); flatten each task's gradient into one row."
         )
     tasks = ops.arange(gradients.shape[0])
+    if not (order is None or ops.is_tensor(order)):
+        order = check_numbers("order", order, f"({len(tasks)},)")
+        if sorted(order.tolist()) != list(range(len(tasks))):
+            raise ValueError(
+                f"Got order {order.tolist()}, expected each of {len(tasks)} tasks "
+                "once, from 0 on; leave it out for the given one."
+            )
     order = tasks if order is None else ops.convert_to_tensor(order, tasks.dtype)
     projected = gradients
     for k in range(gradients.shape[0]):
@@ -67,8 +81,11 @@ def gradient_cosines(model, images, labels):
     Raises:
         ValueError: a frozen trunk, or labels that do not fit.
     """
+    check_tensorflow("gradient_cosines")
     import tensorflow as tf
 
+    check_kind(MultiTask, model=model)
+    images = check_numbers("images", images, "(n, ...)")
     shared = model.trunk.trainable_variables
     if not shared:
         raise ValueError(
@@ -76,6 +93,8 @@ def gradient_cosines(model, images, labels):
             "trunk.trainable = True for what shall be compared."
         )
     model.check_labels(labels)
+    for name, rows in labels.items():
+        check_numbers(f"{name} labels", rows, f"({len(images)}, ...)", finite=False)
     labels = {name: ops.convert_to_tensor(rows) for name, rows in labels.items()}
     with tf.GradientTape(persistent=True) as tape:
         outputs = model(ops.convert_to_tensor(images), training=False)
@@ -101,6 +120,7 @@ class PCGrad(MultiTask):
     """
 
     def __init__(self, *args, **kwargs):
+        check_tensorflow("PCGrad")
         super().__init__(*args, **kwargs)
         self.order = keras.random.SeedGenerator()
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tl_helpers.inputs import check_numbers, check_whole
+
 
 def axis_angles(quaternions):
     """Angle in the picture between the vertical and a shape's own axis.
@@ -19,14 +21,9 @@ def axis_angles(quaternions):
         float32 (n,), radians in [-pi, pi]; 0 upright, positive leaning to the right.
 
     Raises:
-        ValueError: wrong shape, or not of length 1.
+        ValueError: wrong shape, not finite, or not of length 1.
     """
-    quaternions = np.asarray(quaternions, float)
-    if quaternions.ndim != 2 or quaternions.shape[1] != 4:
-        raise ValueError(
-            f"Got quaternions of shape {quaternions.shape}, expected (n, 4); give "
-            "w, x, y, z for each image."
-        )
+    quaternions = check_numbers("quaternions", quaternions, "(n, 4)", least=0)
     lengths = np.sqrt((quaternions**2).sum(1))
     if len(lengths) and np.abs(lengths - 1).max() > 1e-3:
         raise ValueError(
@@ -49,12 +46,33 @@ def scaled_boxes(boxes_px, size_px):
         float32 (n, 4), in [0, 1].
 
     Raises:
-        ValueError: a box reaches out of the picture.
+        ValueError: another shape, a box that reaches out of the picture, or one whose
+            first corner is not its upper left one.
     """
-    boxes = np.asarray(boxes_px, "float32") / size_px
+    check_whole(1, size_px=size_px)
+    boxes = check_numbers("boxes", boxes_px, "(n, 4)", least=0, finite=False)
+    check_corners(boxes)
+    boxes = boxes.astype("float32") / size_px
     if len(boxes) and not (np.nanmin(boxes) >= 0 and np.nanmax(boxes) <= 1):
         raise ValueError(
             f"Got boxes from {np.nanmin(boxes_px)} to {np.nanmax(boxes_px)} px, "
             f"expected 0 to size_px={size_px}; give the size of the boxes' images."
         )
     return boxes
+
+
+def check_corners(boxes):
+    """Refuse boxes that end before they begin.
+
+    Args:
+        boxes: float (n, 4), x0, y0, x1, y1; rows with NaN are absent.
+
+    Raises:
+        ValueError: x1 < x0 or y1 < y0.
+    """
+    swapped = np.flatnonzero((boxes[:, :2] > boxes[:, 2:]).any(axis=1))
+    if len(swapped):
+        raise ValueError(
+            f"Got box {boxes[swapped[0]].tolist()} in row {swapped[0]}, expected "
+            "x0 <= x1 and y0 <= y1; give corners, not width and height."
+        )

@@ -3,6 +3,14 @@
 import keras
 from keras import ops
 
+from tl_helpers.inputs import (
+    check_channels_last,
+    check_choice,
+    check_kind,
+    check_mapping,
+    check_not_negative,
+)
+from tl_helpers.multitask.base import Task
 from tl_helpers.multitask.weighting import uncertainty_terms
 from tl_helpers.training import share_of_a_replica
 
@@ -45,8 +53,12 @@ class MultiTask(keras.Model):
     ):
         # trunk and heads keep their own precision; losses stay in float32
         super().__init__(**(kwargs | {"dtype": "float32"}))
+        check_channels_last()
         _check_trunk(trunk)
         _check_weighting(tasks, weighting, weights)
+        if heads is not None:
+            check_kind(dict, heads=heads)
+            check_kind(keras.Model, **heads)
         heads = dict(heads or {})
         _check_names("heads", heads, tasks, needs_all=False)
         self.trunk, self.tasks = trunk, dict(tasks)
@@ -186,7 +198,8 @@ class MultiTask(keras.Model):
 
 
 def _check_trunk(trunk):
-    shape = trunk.output_shape if trunk.built else None
+    check_kind(keras.Model, trunk=trunk)
+    shape = getattr(trunk, "output_shape", None) if trunk.built else None
     if not isinstance(shape, tuple) or len(shape) not in (2, 4) or None in shape[1:]:
         raise ValueError(
             f"Got trunk {trunk.name!r} with output shape {shape}, expected a built "
@@ -215,12 +228,9 @@ def _check_names(what, given, tasks, needs_all=True):
 
 
 def _check_weighting(tasks, weighting, weights):
-    if not tasks:
-        raise ValueError("Got no tasks, expected {name: task} with at least one.")
-    if weighting not in WEIGHTINGS:
-        raise ValueError(
-            f"Got weighting={weighting!r}, expected one of {WEIGHTINGS}; choose one."
-        )
+    check_mapping(tasks=tasks)
+    check_kind(Task, **tasks)
+    check_choice(WEIGHTINGS, weighting=weighting)
     if weights is None:
         return
     if weighting == "uncertainty":
@@ -229,11 +239,7 @@ def _check_weighting(tasks, weighting, weights):
             "are learned; leave one of the two out."
         )
     _check_names("weights", weights, tasks)
-    if min(weights.values()) < 0:
-        raise ValueError(
-            f"Got weights {weights}, expected at least 0 each, where 0 trains without "
-            "the task; change them."
-        )
+    check_not_negative(**weights)
 
 
 def _check_head(name, task, head, trunk):

@@ -3,9 +3,12 @@
 import math
 
 import keras
+import numpy as np
 from keras import layers, ops
 
+from tl_helpers.inputs import check_whole
 from tl_helpers.multitask.base import Task
+from tl_helpers.multitask.labels import check_corners
 
 DECODER_CHANNELS = 16  # of a mask's head
 BOX_BEND = 0.1  # a box's edge that is off by less counts quadratically
@@ -28,11 +31,7 @@ class Classification(Task):
     label_hint = "number the classes from 0, with -1 for an absent label"
 
     def __init__(self, num_classes):
-        if num_classes < 2:
-            raise ValueError(
-                f"Got num_classes={num_classes}, expected at least 2; count the "
-                "classes of the data."
-            )
+        check_whole(2, num_classes=num_classes)
         self.num_classes = int(num_classes)
         self.output_shape = (self.num_classes,)
         self.label_range = (-1, num_classes - 1)
@@ -40,6 +39,15 @@ class Classification(Task):
     def attach(self, features):
         """Return logits (b, num_classes)."""
         return layers.Dense(self.num_classes, dtype="float32")(_pooled(features))
+
+    def check(self, name, labels):
+        """Refuse also parts of a class number."""
+        super().check(name, labels)
+        if (np.asarray(labels) % 1 > 0).any():
+            raise ValueError(
+                f"Got parts of a whole in {name} labels, expected class numbers; "
+                f"{self.label_hint}."
+            )
 
     def valid(self, labels):
         """Return bool (b,): NaN and -1 are absent."""
@@ -106,6 +114,11 @@ class Box(Task):
         rows = layers.Flatten()(features)  # (b, h * w * c)
         return layers.Dense(4, activation="sigmoid", dtype="float32")(rows)
 
+    def check(self, name, labels):
+        """Refuse also boxes that end before they begin."""
+        super().check(name, labels)
+        check_corners(np.asarray(labels))
+
     def present(self, labels):
         """Return float32 (b,): 1 for rows with all four edges."""
         return ops.cast(ops.all(self.valid(labels), axis=1), "float32")
@@ -149,6 +162,7 @@ class Mask(Task):
     label_hint = "give 1 on the object, 0 off it and -1 or NaN where unknown"
 
     def __init__(self, size_px):
+        check_whole(1, size_px=size_px)
         self.size_px = int(size_px)
         self.label_shape = self.output_shape = (self.size_px, self.size_px)
 

@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from tl_helpers.inputs import check_tensor
+
 
 def uncertainty_terms(losses, log_variances, is_regression):
     """Weigh each task by a learned variance.
@@ -24,6 +26,9 @@ def uncertainty_terms(losses, log_variances, is_regression):
 
     Source: Kendall, Gal & Cipolla 2018 (arXiv:1705.07115), equations 5 and 10.
     """
+    check_tensor("losses", losses, "(tasks,)")
+    check_tensor("log_variances", log_variances, "(tasks,)")
+    check_tensor("is_regression", is_regression, "(tasks,)")
     shares = ops.where(ops.convert_to_tensor(is_regression, "bool"), 0.5, 1.0)
     losses = ops.convert_to_tensor(losses, "float32")
     log_variances = ops.convert_to_tensor(log_variances, "float32")
