@@ -3,6 +3,15 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
+from tl_helpers.datasets.image_set import ImageSet
+from tl_helpers.inputs import (
+    check_kind,
+    check_mapping,
+    check_numbers,
+    check_positive,
+    check_whole,
+)
+
 
 def show_images(images, titles=None, columns=10, size_in=0.95):
     """Draw a sheet of thumbnails.
@@ -15,7 +24,20 @@ def show_images(images, titles=None, columns=10, size_in=0.95):
 
     Returns:
         matplotlib Figure.
+
+    Raises:
+        ValueError: something else than images, or another number of titles.
     """
+    check_kind(np.ndarray, list, tuple, images=images)
+    check_whole(1, images=len(images), columns=columns)
+    check_positive(size_in=size_in)
+    for image in images:
+        _check_image(image)
+    if titles is not None and [type(x) for x in titles] != [str] * len(images):
+        raise ValueError(
+            f"Got titles {titles!r:.60}, expected one str for each of {len(images)} "
+            "images; leave them out for none."
+        )
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     titles = [""] * len(images) if titles is None else titles
@@ -45,6 +67,9 @@ def one_of_each(image_set, per_class=1, seed=0):
     Returns:
         matplotlib Figure.
     """
+    check_kind(ImageSet, image_set=image_set)
+    check_whole(1, per_class=per_class)
+    check_whole(seed=seed)
     rng = np.random.default_rng(seed)
     picks = [
         rng.choice(np.flatnonzero(image_set.labels == label), per_class, replace=False)
@@ -66,6 +91,8 @@ def filters(kernels, columns=12):
     Returns:
         matplotlib Figure.
     """
+    kernels = check_numbers("kernels", kernels, "(height, width, 3, n)")
+    check_whole(1, columns=columns)
     kernels = np.moveaxis(kernels, -1, 0)
     peak = np.abs(kernels).max(axis=(1, 2, 3), keepdims=True)
     images = np.uint8(127.5 + 127.5 * kernels / np.where(peak > 0, peak, 1))
@@ -83,6 +110,11 @@ def activation_maps(image, maps, num_channels=6):
     Returns:
         matplotlib Figure.
     """
+    _check_image(image)
+    check_mapping(maps=maps)
+    check_whole(1, num_channels=num_channels)
+    for name, values in maps.items():
+        check_numbers(f"maps of {name}", values, "(height, width, channels)")
     figure, axes = plt.subplots(
         len(maps),
         num_channels + 1,
@@ -101,3 +133,13 @@ def activation_maps(image, maps, num_channels=6):
             axis.set_yticks([])
             axis.spines[:].set_visible(False)
     return figure
+
+
+def _check_image(image):
+    """Refuse what matplotlib would clip: floats are taken for [0, 1] there."""
+    image = check_numbers("image", image, "(height, width, 3)")
+    if image.dtype != np.uint8 and not 0 <= image.min() <= image.max() <= 1:
+        raise ValueError(
+            f"Got an image of type {image.dtype} up to {image.max():g}, expected uint8 "
+            "in [0, 255]; convert with np.clip(x, 0, 255).astype('uint8')."
+        )

@@ -3,7 +3,13 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from tl_helpers.plots.style import MARKERS
+from tl_helpers.inputs import (
+    check_class_names,
+    check_labels,
+    check_mapping,
+    check_numbers,
+)
+from tl_helpers.plots.style import MARKERS, axes_or_new
 
 
 def feature_map(points, labels, class_names, axis=None):
@@ -18,7 +24,10 @@ def feature_map(points, labels, class_names, axis=None):
     Returns:
         matplotlib Axes.
     """
-    axis = axis or plt.subplots(figsize=(5, 4.4))[1]
+    axis = axes_or_new(axis, figsize=(5, 4.4))
+    points = check_numbers("points", points, "(n, 2)")
+    class_names = check_class_names(class_names)
+    labels = check_labels("", points, labels, len(class_names))
     for label, name in enumerate(class_names):
         rows = labels == label
         axis.plot(
@@ -44,8 +53,12 @@ def domains(source, target, names=("source", "target"), axis=None):
     Returns:
         matplotlib Axes.
     """
-    axis = axis or plt.subplots(figsize=(5, 4.4))[1]
+    axis = axes_or_new(axis, figsize=(5, 4.4))
     looks = ({"marker": "o", "mew": 0}, {"marker": "x", "mew": 1.2})
+    if not isinstance(names, tuple | list) or len(names) != 2:
+        raise ValueError(f"Got names {names!r:.60}, expected two; name the domains.")
+    for points in (source, target):
+        check_numbers("points", points, "(n, 2)")
     for points, name, look in zip((source, target), names, looks, strict=True):
         axis.plot(*np.transpose(points), ls="", ms=4.5, alpha=0.6, label=name, **look)
     axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, markerscale=1.5)
@@ -63,7 +76,10 @@ def confusion_matrix(counts, class_names, axis=None):
     Returns:
         matplotlib Axes.
     """
-    axis = axis or plt.subplots(figsize=(5.4, 4.6))[1]
+    axis = axes_or_new(axis, figsize=(5.4, 4.6))
+    class_names = check_class_names(class_names)
+    num = len(class_names)
+    counts = check_numbers("counts", counts, f"({num}, {num})")
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axis.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     for (row, column), share in np.ndenumerate(shares):
@@ -91,6 +107,15 @@ def cosines(tables, names):
     Returns:
         matplotlib Figure.
     """
+    check_mapping(tables=tables)
+    num = len(check_class_names(names))
+    for title, table in tables.items():
+        check_numbers(f"cosines of {title}", table, f"({num}, {num})", finite=False)
+        if not np.nanmax(np.abs(table), initial=0) <= 1 + 1e-6:
+            raise ValueError(
+                f"Got numbers up to {np.nanmax(np.abs(table)):g} in {title}, expected "
+                "cosines in [-1, 1]; divide by the lengths first."
+            )
     width_in = 0.8 + 3.2 * len(tables)
     figure, axes = plt.subplots(1, len(tables), figsize=(width_in, 3), squeeze=False)
     for axis, (title, table) in zip(axes[0], tables.items(), strict=True):

@@ -1,9 +1,33 @@
 """One look for every plot."""
 
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
+from tl_helpers.inputs import check_kind
 
 MARKERS = "osD^vPX*<>"
 GREY = "0.45"
+
+
+def axes_or_new(axis, **settings):
+    """Return the given Axes, or new ones where it is None.
+
+    Args:
+        axis: matplotlib Axes, or None.
+        **settings: of a new figure, as for `plt.subplots`.
+
+    Raises:
+        ValueError: something else.
+    """
+    if axis is None:
+        return plt.subplots(**settings)[1]
+    check_kind(Axes, axis=axis)
+    return axis
+
+
+def marker(place):
+    """Return another marker when the ten colours begin again."""
+    return MARKERS[(place + place // 10) % len(MARKERS)]
 
 
 def use_style():
