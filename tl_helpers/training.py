@@ -5,6 +5,15 @@ import numpy as np
 from keras import ops
 
 from tl_helpers import evaluation
+from tl_helpers.datasets.image_set import ImageSet
+from tl_helpers.inputs import (
+    check_callable,
+    check_kind,
+    check_labelled,
+    check_numbers,
+    check_positive,
+    check_whole,
+)
 
 WARMUP_SHARE = 0.1  # of the steps
 ANSWERED_AT_ONCE = 256  # rows
@@ -21,6 +30,8 @@ def reinitialise(model, seed):
             Keras's do but for the learning rate.
         seed: int, decides the weights.
     """
+    check_compiled(model)
+    check_whole(seed=seed)
     keras.utils.set_random_seed(seed)
     fresh = keras.models.clone_model(model)
     for variable, new in zip(model.variables, fresh.variables, strict=True):
@@ -50,8 +61,26 @@ def build_optimizer(model):
     Args:
         model: compiled keras.Model; one that is not built yet stays as it is.
     """
+    check_compiled(model)
     if model.built and not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
+
+
+def check_compiled(model):
+    """Refuse what is no model with an optimizer.
+
+    Args:
+        model: compiled keras.Model.
+
+    Raises:
+        ValueError: something else.
+    """
+    check_kind(keras.Model, model=model)
+    if model.optimizer is None:
+        raise ValueError(
+            f"Got model {model.name!r} without an optimizer, expected a compiled one; "
+            "call model.compile first."
+        )
 
 
 def fit_steps(model, images, num_steps, batch_size, seed, augment=None, **settings):
@@ -68,7 +97,15 @@ def fit_steps(model, images, num_steps, batch_size, seed, augment=None, **settin
 
     Returns:
         {name: [value]} as in the history of `fit`, of one epoch with all the steps.
+
+    Raises:
+        ValueError: no compiled model, no ImageSet, or numbers out of their range.
     """
+    check_kind(ImageSet, images=images)
+    check_whole(1, images=len(images), num_steps=num_steps, batch_size=batch_size)
+    check_whole(seed=seed)
+    if augment is not None:
+        check_callable(augment=augment)
     build_optimizer(model)
     # no global seed here: setting TensorFlow's throws away what it has compiled
     batches = images.batches(batch_size, shuffle=True, seed=seed, augment=augment)
@@ -86,8 +123,13 @@ def warmup_cosine(learning_rate, num_steps):
     Returns:
         keras.optimizers.schedules.CosineDecay, for any optimizer.
 
+    Raises:
+        ValueError: a rate that is not above 0, or no step.
+
     Source: Loshchilov & Hutter 2017 (arXiv:1608.03983), without restarts.
     """
+    check_positive(learning_rate=learning_rate)
+    check_whole(1, num_steps=num_steps)
     warmup = max(1, round(WARMUP_SHARE * num_steps))
     return keras.optimizers.schedules.CosineDecay(
         learning_rate / warmup,
@@ -109,8 +151,13 @@ def predict_logits(model, rows):
 
     Returns:
         float (n, classes).
+
+    Raises:
+        ValueError: no model, or rows that are no numbers or not finite.
     """
-    rows = _in_memory(rows)
+    if not hasattr(model, "predict_on_batch"):
+        check_kind(keras.Model, model=model)
+    rows = check_numbers("rows", _in_memory(rows), "(n, ...)")
     starts = range(0, len(rows), ANSWERED_AT_ONCE)
     parts = [model.predict_on_batch(rows[i : i + ANSWERED_AT_ONCE]) for i in starts]
     return np.concatenate(parts)
@@ -125,7 +172,12 @@ def accuracy(model, labelled):
 
     Returns:
         float in [0, 1].
+
+    Raises:
+        ValueError: as for `predict_logits`, or labels that do not fit.
     """
+    if not hasattr(labelled, "pixels"):
+        check_labelled("test set", labelled)
     answers = predict_logits(model, labelled).argmax(axis=1)
     return evaluation.accuracy(answers, labelled.labels)
 
