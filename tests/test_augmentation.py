@@ -232,9 +232,18 @@ def test_one_hot_lets_mixed_and_plain_images_share_a_loss(squares):
     assert numbers.dtype == np.int64 and np.array_equal(numbers, squares.labels)
 
 
-def test_one_hot_refuses_a_label_beyond_the_classes(squares):
-    with pytest.raises(Exception, match="Got a label beyond the 2 classes"):
-        augmentation.policy("mixup", 2)(squares.pixels(), squares.labels)
+@pytest.mark.parametrize("wrong", [0, -1])
+def test_one_hot_refuses_a_label_that_is_no_class(squares, wrong):
+    """tf.one_hot makes a row of zeros of it: an image of no class."""
+    labels = squares.labels + wrong
+    assert labels.max() > 1 or labels.min() < 0
+    with pytest.raises(Exception, match="Got a label that is none of the 2 classes"):
+        augmentation.policy("mixup", 2)(squares.pixels(), labels)
+
+
+def test_one_hot_refuses_a_column_of_labels(squares):
+    with pytest.raises(ValueError, match=r"labels of shape \(\d+, 1\), .* ravel\(\)"):
+        augmentation.policy("mixup", 3)(squares.pixels(), squares.labels[:, None])
 
 
 @pytest.mark.parametrize(

@@ -307,15 +307,24 @@ def _one_hot(num_classes):
     import tensorflow as tf
 
     def step(data, labels):
-        if labels is None or len(labels.shape) == 2:
+        if labels is None or labels.shape[1:] == (num_classes,):
             return data, labels
-        check = tf.debugging.assert_less(
-            tf.reduce_max(labels),
-            tf.cast(num_classes, labels.dtype),
-            f"Got a label beyond the {num_classes} classes of this policy; "
-            "give policy() the ImageSet or its number of classes.",
+        if len(labels.shape) != 1:
+            raise ValueError(
+                f"Got labels of shape {tuple(labels.shape)}, expected class numbers "
+                f"(b,) or rows (b, {num_classes}); take ravel() of a column."
+            )
+        sentence = (
+            f"Got a label that is none of the {num_classes} classes of this policy; "
+            "give policy() the ImageSet or its number of classes."
         )
-        with tf.control_dependencies([check]):
+        checks = [
+            tf.debugging.assert_less(
+                labels, tf.cast(num_classes, labels.dtype), sentence
+            ),
+            tf.debugging.assert_non_negative(labels, sentence),
+        ]
+        with tf.control_dependencies(checks):
             return data, tf.one_hot(labels, num_classes)
 
     return step
