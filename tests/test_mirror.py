@@ -1,6 +1,7 @@
 """A mirror is filled, goes on where it stopped, and is checked byte by byte."""
 
 import dataclasses
+import os
 import shutil
 
 import numpy as np
@@ -143,12 +144,31 @@ def test_verify_names_missing_and_extra_files(tmp_path, capsys):
     ]
 
 
-@pytest.mark.parametrize("content", [None, "{", "[]", "{}"])
+NO_MANIFEST = [None, "{", "[]", "{}", '{"format": 1, "files": ["a"]}', '{"files": {}}']
+
+
+@pytest.mark.parametrize("content", NO_MANIFEST)
 def test_verify_without_a_sound_manifest_says_so(tmp_path, capsys, content):
     if content is not None:
         (tmp_path / "manifest.json").write_text(content)
     assert verify(tmp_path) == 1
     assert "Got no readable manifest.json" in capsys.readouterr().out
+
+
+def test_verify_refuses_a_manifest_of_another_format(tmp_path, capsys):
+    (tmp_path / "manifest.json").write_text('{"format": 99, "files": {}}')
+    assert verify(tmp_path) == 1
+    assert "of format 99 in" in capsys.readouterr().out
+
+
+def test_verify_does_not_wait_at_a_pipe(tmp_path, capsys):
+    mirror(tmp_path / "stick", ("pacs",))
+    name = "datasets/pacs/photo/dog/1.jpg"
+    (tmp_path / "stick" / name).unlink()
+    os.mkfifo(tmp_path / "stick" / name)
+    capsys.readouterr()
+    assert verify(tmp_path / "stick") == 1
+    assert capsys.readouterr().out == f"missing: {name}\n"
 
 
 def test_verify_ignores_hashes_recorded_while_the_mirror_is_used(tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 
 from tl_helpers.datasets.batches import in_order, num_threads, reader, untuned
 from tl_helpers.datasets.files import resize_pixels
+from tl_helpers.datasets.levels import how_to_convert
 from tl_helpers.inputs import (
     check_class_names,
     check_labels,
@@ -215,7 +216,7 @@ def _check_parts(images, labels, num_classes, extras):
     if images.dtype != np.uint8:
         raise ValueError(
             f"Got {images.dtype} images, expected uint8 in [0, 255]; "
-            "convert with np.clip(x, 0, 255).astype('uint8')."
+            f"convert with {how_to_convert(images)}."
         )
     if not isinstance(extras, dict):
         raise ValueError(

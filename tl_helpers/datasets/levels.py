@@ -42,6 +42,26 @@ def likely_range(low, high):
     return 0, 2 ** int(high).bit_length() - 1
 
 
+def how_to_convert(images):
+    """Say how an array becomes uint8 in [0, 255], judged by all of its values.
+
+    Args:
+        images: array "x" of numbers, of any shape.
+
+    Returns:
+        str, an expression of x and np; where no range is likely, it stretches what is
+        there.
+    """
+    images = np.asarray(images)
+    if not images.size or not np.isfinite(images).all():
+        return "np.clip(np.nan_to_num(x), 0, 255).astype('uint8')"
+    low, high = images.min().item(), images.max().item()
+    if low >= 0 and 1 < high <= 255 and (high > 128 or images.dtype.kind in "iu"):
+        return "np.rint(x).astype('uint8')"
+    black, white = (-1, 1) if -1 <= low < 0 and high <= 1 else likely_range(low, high)
+    return f"np.rint((x - {black:g}) * (255 / {white - black:g})).astype('uint8')"
+
+
 def check_range(pixel_range):
     """Refuse what is no pair of grey values.
 

@@ -12,6 +12,7 @@ from tl_helpers.downloads import RECORD_NAME, file_hash
 from tl_helpers.storage import read_json, whole_or_nothing, write_json
 
 MANIFEST_NAME = "manifest.json"
+FORMAT = 1  # of the manifest
 DEFAULT_BACKBONES = ("MobileNetV2",)  # the full profile's
 
 
@@ -56,8 +57,15 @@ def verify(destination):
     """
     destination = Path(destination).expanduser().resolve()
     manifest = read_json(destination / MANIFEST_NAME)
-    listed = manifest.get("files") if isinstance(manifest, dict) else None
-    if listed is None:
+    manifest = manifest if isinstance(manifest, dict) else {}
+    listed = manifest.get("files")
+    if manifest.get("format", FORMAT) != FORMAT:
+        print(
+            f"Got {MANIFEST_NAME} of format {manifest['format']!r} in {destination}, "
+            f"expected {FORMAT}; check it with the tl-helpers that wrote it."
+        )
+        return 1
+    if not isinstance(listed, dict) or "format" not in manifest:
         print(
             f"Got no readable {MANIFEST_NAME} in {destination}, expected the one that "
             "'tl-helpers mirror' writes last; run it again to finish the folder."
@@ -121,8 +129,10 @@ def _list_files(folder):
     for base, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not is_hidden(name)]
         for name in names:
-            if not is_hidden(name) and name not in (MANIFEST_NAME, RECORD_NAME):
-                files.append(Path(base, name).relative_to(folder).as_posix())
+            path = Path(base, name)
+            is_own = is_hidden(name) or name in (MANIFEST_NAME, RECORD_NAME)
+            if not is_own and path.is_file():  # a pipe would keep its reader waiting
+                files.append(path.relative_to(folder).as_posix())
     return sorted(files)
 
 
@@ -142,4 +152,4 @@ def _describe_files(folder, files, verb):
 
 def _write_manifest(destination):
     files = _describe_files(destination, _list_files(destination), "hashing")
-    write_json(destination / MANIFEST_NAME, {"format": 1, "files": files})
+    write_json(destination / MANIFEST_NAME, {"format": FORMAT, "files": files})
