@@ -10,7 +10,8 @@ WAYS = {  # from whatever was given to what is wanted
     "Model": "give a built keras.Model, whose first layer is a keras.Input",
     "Classifier": "build it with finetuning.classifier(backbone, num_classes)",
     "Backbone": "load one with backbones.load(name)",
-    "ImageSet": "load one with datasets.load(name) or datasets.load_folder(path)",
+    "ImageSet": "load one with datasets.load(name) or datasets.load_folder(path), or "
+    "put arrays into ImageSet(images, labels, class_names, provenance)",
     "Features": "take features.extract(backbone, images), or Features(values, labels)",
     "Episodes": "draw them with fewshot.episodes",
     "dict": "give {name: value}",
@@ -501,3 +502,38 @@ def _shown(name, value):
     if value is None or (np.isscalar(value) and len(repr(value)) < 40):
         return f"{name}={value!r}"
     return f"{name} of type {type(value).__name__}"
+
+
+def check_tensorflow(what):
+    """Refuse another backend of Keras where only TensorFlow will do.
+
+    Args:
+        what: what needs it, for the message.
+
+    Raises:
+        ValueError: Keras runs on another backend.
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"Got the backend {keras.backend.backend()}, expected tensorflow, for "
+            f"which {what} is written; set KERAS_BACKEND=tensorflow before importing "
+            "keras."
+        )
+
+
+def check_channels_last():
+    """Refuse a Keras whose layers take the channels of an image first.
+
+    Raises:
+        ValueError: the image data format is "channels_first".
+    """
+    import keras
+
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError(
+            f"Got image_data_format={keras.config.image_data_format()!r} in Keras, "
+            "expected 'channels_last', as all images here are; change keras.json or "
+            "call keras.config.set_image_data_format('channels_last')."
+        )

@@ -9,6 +9,7 @@ from tl_helpers.backbones import applications, hub
 from tl_helpers.backbones.backbone import Backbone
 from tl_helpers.backbones.embedded import BLOCKS, build_network
 from tl_helpers.datasets.image_set import Provenance
+from tl_helpers.inputs import check_channels_last
 
 _HUB = "hub:"
 _LICENCES = {
@@ -32,9 +33,11 @@ def load(name, pretrained=True):
         Backbone; frozen where it is pretrained, trainable where it is not.
 
     Raises:
-        ValueError: unknown name, a module that is no TF2 one or random weights for it.
+        ValueError: unknown name, a module that is no TF2 one or random weights for it;
+            or Keras is set to take the channels of images first.
         OSError: weights that are neither here nor to be had.
     """
+    check_channels_last()
     if name.startswith(_HUB):
         backbone = _load_hub(name, pretrained)
     elif name == "embedded":
