@@ -394,7 +394,7 @@ class Doubled(keras.layers.Layer):
 )
 def test_extract_does_not_cache_what_it_cannot_describe(cache, layer):
     backbone = tiny(end=layer.name, layer=layer)
-    with pytest.warns(UserWarning, match="described. Its features are not cached"):
+    with pytest.warns(UserWarning, match="; its features are not cached"):
         values = features.extract(backbone, make_images()).values
     wanted = 2 * features.compute(tiny(end="second"), make_images())
     np.testing.assert_allclose(values, wanted, rtol=1e-4)

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -134,14 +135,17 @@ def killed(monkeypatch, folder, stages, stage, epoch, step=0, **others):
 
     with monkeypatch.context() as patch:
         patch.setattr(keras.Model, "fit", fit_and_die)
+        model = lively()
+        before = values_of(model)
         with pytest.raises(KeyboardInterrupt):
-            run(lively(), stages, folder=folder, **others)
+            run(model, stages, folder=folder, **others)
+        assert not moved(before, model)  # the same call may come again
 
 
-def lively():
+def lively(dropout=0.3):
     """A model with random numbers of its own, in its weights and in its dropout."""
     keras.utils.set_random_seed(3)
-    return classifier(tiny_backbone(), 2, dropout=0.3)
+    return classifier(tiny_backbone(), 2, dropout=dropout)
 
 
 STAGES = (Stage("head", 2, 0.01), Stage("block2", 4, 0.01), Stage("block1", 2, 0.01))
@@ -232,10 +236,170 @@ def test_fine_tune_run_again_returns_the_finished_result(monkeypatch, tmp_path):
     assert_same_training(whole(folder=tmp_path), first)
 
 
-def test_fine_tune_refuses_the_folder_of_another_training(model, tmp_path):
-    run(model, folder=tmp_path)
-    with pytest.raises(ValueError, match="holds work with another stages"):
-        run(model, (Stage("head", 3, 0.01),), folder=tmp_path)
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """The folder of a training that was broken off before its first step."""
+    folder = tmp_path_factory.mktemp("begun")
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(keras.Model, "fit", stop)
+        run(lively(), folder=folder, augment=flips(), class_weight={0: 1, 1: 2})
+    return folder
+
+
+def drawn_from(policy):
+    """Return the policy after a first batch."""
+    policy(tiny_images().pixels())
+    return policy
+
+
+def biased(model):
+    """Return the model with another bias in its head."""
+    model.get_layer("head_logits").bias.assign([0.5, 0.0])
+    return model
+
+
+ADAM = keras.optimizers.Adam
+
+
+@pytest.mark.parametrize(
+    ("named", "change"),
+    [
+        ("start weights", {"model": lambda: biased(lively())}),
+        ("model", {"model": lambda: tied(keras.regularizers.L2(0.1))}),
+        ("model", {"model": lambda: lively(dropout=0.4)}),
+        ("augment", {"augment": lambda: augmentation.policy("flip_crop", 2, seed=2)}),
+        ("augment", {"augment": lambda: augmentation.policy("colour", 2, seed=1)}),
+        ("augment", {"augment": lambda: drawn_from(flips())}),
+        ("augment", {"augment": None}),
+        ("class_weight", {"class_weight": None}),
+        ("class_weight", {"class_weight": "balanced"}),
+        ("optimizer", {"optimizer": lambda rate: ADAM(rate, weight_decay=0.1)}),
+        ("optimizer", {"optimizer": lambda rate: ADAM(0.01)}),
+        ("stages, optimizer", {"stages": (Stage("head", 3, 0.01),)}),
+        ("seed", {"seed": 1}),
+        ("optimizer, batch_size", {"batch_size": 12}),
+    ],
+)
+def test_fine_tune_refuses_the_folder_of_another_training(begun, named, change):
+    def begin(model=lively, augment=flips, **settings):
+        settings = {"class_weight": {0: 1, 1: 2}} | settings
+        run(model(), folder=begun, augment=augment and augment(), **settings)
+
+    with pytest.raises(ValueError, match=f"holds work with another {named}, expected"):
+        begin(**change)
+
+
+def tied(regularizer):
+    """A model of the same start weights with another loss."""
+    model = lively()
+    model.get_layer("block1_conv").kernel_regularizer = regularizer
+    return model
+
+
+class OwnAdam(keras.optimizers.Adam):
+    """Adam, whatever somebody made of it."""
+
+
+def punished(model):
+    model.penalty = keras.ops.mean
+    return model
+
+
+@pytest.mark.parametrize(
+    ("named", "settings"),
+    [
+        ("a penalty together with a folder", {"model": lambda: punished(lively())}),
+        ("no policy together with a folder", {"augment": lambda *batch: batch}),
+        ("callbacks together with a folder", {"callbacks": [_Kill(0, 0)]}),
+        ("OwnAdam of test_recipe, whose code no", {"optimizer": OwnAdam}),
+    ],
+)
+def test_fine_tune_keeps_nothing_that_it_could_not_tell_apart(
+    tmp_path, named, settings
+):
+    model = settings.pop("model", lively)()
+    with pytest.raises(ValueError, match=f"{named}.*; give folder=None"):
+        run(model, folder=tmp_path, **settings)
+    assert not list(tmp_path.iterdir())
+
+
+def test_fine_tune_weighs_classes_and_calls_back(model):
+    """By a rate of nearly 0: the loss is the start's, weighted by hand."""
+    images, calls = tiny_images(24), []
+    count = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: calls.append(1))
+    logits = keras.ops.convert_to_tensor(model.predict(images.pixels(), verbose=0))
+    losses = keras.losses.sparse_categorical_crossentropy(images.labels, logits, True)
+    by_hand = np.mean(np.where(images.labels == 1, 3, 0.5) * losses)
+    history = fine_tune(
+        model,
+        images,
+        tiny_images(8),
+        [Stage("head", 2, 1e-9)],
+        class_weight={0: 0.5, 1: 3},
+        callbacks=[count],
+        batch_size=24,
+        verbose=0,
+    )
+    assert history[0]["loss"][0] == pytest.approx(by_hand, rel=1e-4)
+    assert len(calls) == 2
+
+
+def renamed(images, names):
+    return replace(images, class_names=names)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "change"),
+    [
+        ("model of type Functional, expected Classifier", {"model": "plain"}),
+        ("train of type tuple, expected ImageSet", {"train": (np.ones(3), [0, 1, 1])}),
+        ("train of type ndarray, expected ImageSet", {"train": np.ones((3, 8, 8, 3))}),
+        ("validation of type _", {"validation": tiny_images(8).batches(4)}),
+        ("no images for validation", {"validation": tiny_images(8)[:0]}),
+        ("no images for train", {"train": tiny_images(8)[:0]}),
+        (r"give train.resized\(8\)", {"train": tiny_images(8).resized(16)}),
+        (
+            "Got 'bright' for class 0 in validation",
+            {"validation": renamed(tiny_images(8), ("bright", "dark"))},
+        ),
+        (
+            r"head for 2 classes, expected 3 as in train; .* classifier\(backbone, 3\)",
+            dict.fromkeys(
+                ("train", "validation"), renamed(tiny_images(8), ("a", "b", "c"))
+            ),
+        ),
+        ("optimizer 'adam', expected a function", {"optimizer": "adam"}),
+        ("expected a function that takes a", {"optimizer": ADAM(0.1)}),
+        ("expected a list of at least one Stage", {"stages": []}),
+        ("expected a list of at least one Stage", {"stages": Stage("head", 1, 0.1)}),
+        ("expected a list of at least one Stage", {"stages": [("head", 1, 0.1)]}),
+        ("expected one of block1, block2, head", {"stages": [Stage("top", 1, 0.1)]}),
+        ("epochs=0, expected a whole number from 1", {"stages": [Stage("head", 0, 1)]}),
+        ("learning_rate=-1, expected a finite", {"stages": [Stage("head", 1, -1)]}),
+        ("batch_size=0, expected a whole", {"batch_size": 0}),
+        ("seed=-1, expected a whole", {"seed": -1}),
+        ("each of the classes .0, 1.; name all", {"class_weight": {0: 2.0}}),
+        ("class_weight='rare', expected 'balanced'", {"class_weight": "rare"}),
+        ("expected a list of Keras callbacks", {"callbacks": _Kill(0, 0)}),
+        ("expected a list of Keras callbacks", {"callbacks": ["checkpoint"]}),
+    ],
+)
+def test_fine_tune_says_what_it_wants(model, sentence, change):
+    if change.get("model") == "plain":
+        change = {"model": tiny_backbone().network}
+    given = {"train": tiny_images(), "validation": tiny_images(8), "stages": HEAD_ONLY}
+    with pytest.raises(ValueError, match=sentence):
+        fine_tune(**{"model": model} | given | change)
+
+
+def test_fine_tune_weighs_no_blended_classes(model):
+    mixup = augmentation.policy("mixup", 2)
+    with pytest.raises(ValueError, match="leave out mixup and cutmix, or class_weight"):
+        run(model, augment=mixup, class_weight="balanced")
 
 
 REAL_KILL = """

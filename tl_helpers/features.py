@@ -281,7 +281,7 @@ def _fingerprint(backbone):
     try:
         return backbone.fingerprint
     except TypeError as error:
-        warnings.warn(f"{error} Its features are not cached.", stacklevel=3)
+        warnings.warn(f"{error}; its features are not cached.", stacklevel=3)
         return None
 
 

@@ -9,6 +9,7 @@ import shutil
 import time
 import zipfile
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import FunctionType
 
@@ -139,21 +140,28 @@ def describe(thing):
 
     for piece in _pieces(thing):
         for own in (type(piece), *vars(piece).values()):
+            own = getattr(own, "__func__", own)  # a method's
+            if isinstance(own, partial):
+                own = own.func
             if isinstance(own, type | FunctionType):
                 _check_origin(own.__qualname__, own.__module__)
     names = {}
 
-    def note(found):
+    def leave_out(found):
+        return {key: x for key, x in found.items() if key not in _UNIMPORTANT}
+
+    def number(found):
         kind, config = found.get("class_name"), found.get("config")
         if found.get("module"):
             _check_origin(kind, found["module"])
         name = config.get("name", "") if isinstance(config, dict) else ""
         if kind and re.sub(r"_\d+$", "", name).replace("_", "") == kind.lower():
             names.setdefault(name, f"{kind} {len(names)}")
-        return {k: x for k, x in found.items() if k not in _UNIMPORTANT}
+        return found
 
     config = json.dumps(keras.saving.serialize_keras_object(thing))
-    config = json.dumps(json.loads(config, object_hook=note), sort_keys=True)
+    for hook in (leave_out, number):
+        config = json.dumps(json.loads(config, object_hook=hook), sort_keys=True)
     return re.sub(r'"([^"\\]*)"', lambda x: f'"{names.get(x[1], x[1])}"', config)
 
 
@@ -171,8 +179,8 @@ def _pieces(thing):
 def _check_origin(name, module):
     if module.partition(".")[0] not in ("keras", "tl_helpers"):
         raise TypeError(
-            f"Got {name} of {module}, expected layers, functions and optimizers of "
-            "Keras or this package: what code of one's own does cannot be described."
+            f"Got {name} of {module}, whose code no description shows, expected "
+            "layers, functions and optimizers of Keras or of this package"
         )
 
 

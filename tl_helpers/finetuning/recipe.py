@@ -1,5 +1,7 @@
 """`fine_tune`: head, last block, everything; stops, resumes and says what is wrong."""
 
+import hashlib
+import json
 import math
 from typing import NamedTuple
 
@@ -7,9 +9,18 @@ import keras
 import numpy as np
 
 from tl_helpers import augmentation
-from tl_helpers.finetuning.classifier import HEAD, thaw
+from tl_helpers.datasets import ImageSet
+from tl_helpers.finetuning.classifier import HEAD, Classifier, thaw
+from tl_helpers.inputs import (
+    check_choice,
+    check_class_weight,
+    check_kind,
+    check_positive,
+    check_same_classes,
+    check_whole,
+)
 from tl_helpers.saving import read_variables, set_variables
-from tl_helpers.storage import Kept
+from tl_helpers.storage import Kept, describe, hash_arrays
 from tl_helpers.training import warmup_cosine
 
 PATIENCE = 3  # epochs without a better validation loss
@@ -36,12 +47,18 @@ def stages_of(model, epochs=10, learning_rate=1e-3):
     Args:
         model: Classifier.
         epochs: int >= 1, at most, for every stage.
-        learning_rate: of the head alone; every later stage gets a tenth of the one
-            before.
+        learning_rate: of the head alone, > 0; every later stage gets a tenth of the
+            one before.
 
     Returns:
         tuple of Stage.
+
+    Raises:
+        ValueError: an argument of another kind or range.
     """
+    check_kind(Classifier, model=model)
+    check_whole(1, epochs=epochs)
+    check_positive(learning_rate=learning_rate)
     blocks = tuple(model.block_layers)
     starts = (HEAD, blocks[-1], blocks[0])
     return tuple(
@@ -58,6 +75,8 @@ def fine_tune(
     optimizer=keras.optimizers.Adam,
     batch_size=32,
     augment=None,
+    class_weight=None,
+    callbacks=(),
     folder=None,
     seed=0,
     verbose="auto",
@@ -68,18 +87,29 @@ def fine_tune(
     until the validation loss has not fallen for three epochs, and goes on from the
     best epoch's weights.
 
+    With a folder the same call, on a model built and seeded as before, goes on after
+    a kill and ends as if there had been none, bit for bit. It keeps for every stage,
+    at every epoch's end: weights and statistics of the model, the variables of the
+    optimizer (its step too), the random state of dropout and of the augmentation, the
+    history, and early stopping's memory with the best weights. The order of the images
+    follows from seed, stage and epoch.
+
     Args:
-        model: Classifier; changed in place.
+        model: Classifier; changed in place. Where a call with a folder is broken off,
+            it is set back to what it was, so that the same call goes on.
         train: ImageSet.
         validation: ImageSet of other images, which choose the epoch.
-        stages: tuple of Stage; None for `stages_of(model)`.
+        stages: list of Stage; None for `stages_of(model)`.
         optimizer: callable that takes a learning rate or schedule and returns a
             Keras optimizer, as `lambda rate: BlockRates(Adam(rate), rates)`.
         batch_size: int >= 1.
-        augment: as in `ImageSet.batches`, for example an `augmentation.policy`.
-        folder: where to keep every epoch, so that the same call goes on after a kill
-            and ends as if there had been none; None keeps nothing.
-        seed: int, the order of the images.
+        augment: as in `ImageSet.batches`; with a folder an `augmentation.policy`.
+        class_weight: what a mistake in each class counts in training: {class number:
+            float > 0}, or "balanced", which gives every class the same say however
+            rare it is; None counts every image alike.
+        callbacks: list of Keras callbacks, for every stage; not with a folder.
+        folder: where to keep every epoch; None keeps nothing.
+        seed: int >= 0, the order of the images.
         verbose: as in `keras.Model.fit`.
 
     Returns:
@@ -88,27 +118,112 @@ def fine_tune(
     Raises:
         FloatingPointError: the loss is not a number any more; the model then has
             the weights it had before that stage.
-        ValueError: the folder holds another training.
+        ValueError: arguments that do not fit each other; the folder of another
+            training; or, with a folder, functions or classes of one's own, which no
+            folder can tell from others.
     """
-    stages = stages or stages_of(model)
-    knobs = {"batch_size": batch_size, "seed": seed}
-    identity = _describe(model, train, validation, stages, optimizer) | knobs
-    kept = Kept(folder, identity)
+    check_kind(Classifier, model=model)
+    check_kind(ImageSet, train=train, validation=validation)
+    check_whole(1, batch_size=batch_size)
+    check_whole(seed=seed)
+    _check_images(model, train, validation)
+    _check_callbacks(callbacks)
+    stages = _check_stages(model, stages_of(model) if stages is None else stages)
+    weights = check_class_weight(class_weight, train.labels)
+    num_steps = math.ceil(len(train) / batch_size)
+    optimizers = [_optimizer(optimizer, stage, num_steps) for stage in stages]
+    knobs = {"batch_size": int(batch_size), "seed": int(seed), "class_weight": weights}
+    work = model, train, validation, stages, optimizers, augment, callbacks
+    kept = Kept(folder, None if folder is None else _describe(*work) | knobs)
+
     orders = _Orders(len(train), seed)
     batches = train.batches(batch_size, shuffle=orders, augment=augment)
     is_mixed = len(batches.element_spec[1].shape) == 2
+    if weights and is_mixed and getattr(augment, "is_mixing", True):
+        raise ValueError(
+            "Got class_weight for images that blend several classes, expected images "
+            "of one class each; leave out mixup and cutmix, or class_weight."
+        )
     rows = augmentation.policy("one_hot", validation) if is_mixed else None
     held_out = validation.batches(batch_size, augment=rows)
-    num_steps = math.ceil(len(train) / batch_size)
+    variables = [*model.variables, *getattr(augment, "variables", ())]
+    start = read_variables(variables)
     histories = []
-    for number, stage in enumerate(stages, start=1):
-        thaw(model, stage.from_block)
-        rates = warmup_cosine(stage.learning_rate, stage.epochs * num_steps)
-        _compile(model, optimizer(rates), is_mixed)
-        progress = _Progress(kept, (number, stage.from_block), orders, augment)
-        _fit(model, batches, held_out, stage, progress, verbose)
-        histories.append(progress.history)
+    try:
+        for number, stage in enumerate(stages, start=1):
+            thaw(model, stage.from_block)
+            _compile(model, optimizers[number - 1], is_mixed)
+            progress = _Progress(kept, (number, stage.from_block), orders, augment)
+            each = {"callbacks": callbacks, "class_weight": weights, "verbose": verbose}
+            _fit(model, batches, held_out, stage, progress, **each)
+            histories.append(progress.history)
+    except BaseException:
+        if folder is not None:
+            set_variables(variables, start)
+        raise
     return histories
+
+
+def _check_images(model, train, validation):
+    """Refuse images that the model cannot take or be judged by."""
+    names = {"train": train, "validation": validation}
+    for name, images in names.items():
+        if not len(images):
+            raise ValueError(
+                f"Got no images for {name}, expected at least one; datasets.split "
+                "divides one set into both."
+            )
+        size, wanted = images.images.shape[1:], model.input_shape[1:]
+        if any(want not in (None, got) for got, want in zip(size, wanted, strict=True)):
+            raise ValueError(
+                f"Got {name} images of shape {size}, expected {wanted} by the model; "
+                f"give {name}.resized({wanted[0]})."
+            )
+    check_same_classes(train, validation, ("train", "validation"))
+    if model.output_shape[-1] != len(train.class_names):
+        raise ValueError(
+            f"Got a model with a head for {model.output_shape[-1]} classes, expected "
+            f"{len(train.class_names)} as in train; build it with "
+            f"classifier(backbone, {len(train.class_names)})."
+        )
+
+
+def _check_callbacks(callbacks):
+    is_list = isinstance(callbacks, list | tuple)
+    kind = keras.callbacks.Callback
+    if not is_list or not all(isinstance(one, kind) for one in callbacks):
+        raise ValueError(
+            f"Got callbacks {callbacks!r}, expected a list of Keras callbacks; put "
+            "brackets around a single one."
+        )
+
+
+def _check_stages(model, stages):
+    """Return the stages as a tuple, or say what is wrong with one."""
+    is_list = isinstance(stages, list | tuple) and not isinstance(stages, Stage)
+    if not is_list or not stages or not all(isinstance(x, Stage) for x in stages):
+        raise ValueError(
+            f"Got stages {stages!r}, expected a list of at least one Stage; give "
+            "[Stage(from_block, epochs, learning_rate)], or None for the usual plan."
+        )
+    for stage in stages:
+        check_choice((*model.block_layers, HEAD), from_block=stage.from_block)
+        check_whole(1, epochs=stage.epochs)
+        check_positive(learning_rate=stage.learning_rate)
+    return tuple(Stage(x[0], int(x[1]), float(x[2])) for x in stages)
+
+
+def _optimizer(optimizer, stage, num_steps):
+    """Make a stage's optimizer."""
+    rates = warmup_cosine(stage.learning_rate, stage.epochs * num_steps)
+    made = optimizer(rates) if callable(optimizer) else None
+    if not isinstance(made, keras.optimizers.Optimizer):
+        raise ValueError(
+            f"Got optimizer {optimizer!r}, expected a function that takes a learning "
+            "rate and returns a Keras optimizer; give keras.optimizers.Adam, or "
+            "lambda rate: keras.optimizers.Adam(rate, weight_decay=0.01)."
+        )
+    return made
 
 
 def _compile(model, optimizer, is_mixed):
@@ -118,7 +233,7 @@ def _compile(model, optimizer, is_mixed):
     model.compile(optimizer, loss, metrics=["accuracy"])
 
 
-def _fit(model, batches, validation, stage, progress, verbose):
+def _fit(model, batches, validation, stage, progress, callbacks, **settings):
     """Carry out a stage, or what a kill left of it."""
     if progress.is_finished:
         progress.restore(model)
@@ -130,8 +245,8 @@ def _fit(model, batches, validation, stage, progress, verbose):
             validation_data=validation,
             initial_epoch=progress.num_epochs,
             epochs=progress.num_epochs if progress.has_stopped else stage.epochs,
-            callbacks=[progress, _StopOnNaN(stage)],
-            verbose=verbose,
+            callbacks=[progress, _StopOnNaN(stage), *callbacks],
+            **settings,
         )
     except FloatingPointError:
         model.set_weights(start)
@@ -237,14 +352,40 @@ class _StopOnNaN(keras.callbacks.Callback):
             )
 
 
-def _describe(model, train, validation, stages, optimizer):
-    """Return what must be the same when a training goes on."""
-    described = keras.saving.serialize_keras_object(optimizer(0.001))
-    described["config"].pop("name")  # Keras counts its objects
+def _describe(model, train, validation, stages, optimizers, augment, callbacks):
+    """Return what must be the same when a training goes on.
+
+    Raises:
+        ValueError: something of it is code, which cannot be compared.
+    """
+    own = {
+        "a penalty": model.penalty is not None,
+        "an augmentation that is no policy": type(augment)
+        not in (type(None), augmentation.Policy),
+        "callbacks": len(callbacks) > 0,
+    }
+    found = [name for name, is_given in own.items() if is_given]
+    if found:
+        raise ValueError(
+            f"Got {found[0]} together with a folder, expected only what can be told "
+            "from others when the training goes on; give folder=None."
+        )
+    try:
+        network, steps = describe(model), [json.loads(describe(x)) for x in optimizers]
+    except TypeError as error:
+        raise ValueError(f"{error}; give folder=None.") from error
     return {
+        "keras": f"{keras.__version__}, {keras.backend.backend()}",
         "train": train.fingerprint,
         "validation": validation.fingerprint,
-        "weights": [list(weight.shape) for weight in model.weights],
+        "model": hashlib.sha256(network.encode()).hexdigest(),
+        "start weights": hash_arrays(*read_variables(model.variables)),
         "stages": [list(stage) for stage in stages],
-        "optimizer": described,
+        "optimizer": steps,
+        "augment": None if augment is None else _describe_policy(augment),
     }
+
+
+def _describe_policy(policy):
+    drawn = hash_arrays(*read_variables(policy.variables))
+    return [policy.name, policy.num_classes, policy.has_flips, policy.seed, drawn]
