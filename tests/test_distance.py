@@ -226,6 +226,14 @@ def test_class_shift_refuses_labels(labels, sentence):
         class_shift(labelled(SOURCE), labelled(SOURCE, labels))
 
 
+def test_class_shift_compares_the_names_of_the_classes():
+    source = Features(np.array(SOURCE), LABELS, ("ant", "bee"))
+    for names in (("ant", "bee"), None):
+        class_shift(source, Features(np.array(SOURCE), LABELS, names))
+    with pytest.raises(ValueError, match="Got 'bee' for class 0 in the target, expec"):
+        class_shift(source, Features(np.array(SOURCE), LABELS, ("bee", "ant")))
+
+
 def test_class_shift_refuses_classes_without_spread():
     with pytest.raises(ValueError, match="rows are all the same"):
         class_shift(labelled([[0.0], [1]], [0, 1]), labelled([[2.0], [3]], [0, 1]))

@@ -1,5 +1,7 @@
 """Forgetting: nothing is lost where nothing moved, all where features are gone."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -23,6 +25,13 @@ def source():
 def test_unchanged_network_forgets_nothing(source):
     result = forgetting(mean_colour(1), mean_colour(1), *source)
     assert result.before == result.after == result.refitted == 1
+
+
+def test_forgetting_compares_the_names_of_the_classes(source):
+    train, test = source
+    turned = replace(test, class_names=test.class_names[::-1])
+    with pytest.raises(ValueError, match="for class 0 in the test set, expected"):
+        forgetting(mean_colour(1), mean_colour(1), train, turned)
 
 
 def test_turned_features_are_forgotten_by_the_old_probe_only(source):

@@ -327,6 +327,10 @@ def test_select_refuses_the_folder_of_another_sweep(tmp_path, changed):
 GOOD = {"settings": ["a", "b"], "source": SOURCE, "target": TARGET, "test": TEST}
 
 
+def named(rows, letters):
+    return replace(rows, class_names=tuple(letters))
+
+
 def with_labels(rows, labels):
     return replace(rows, labels=np.asarray(labels))
 
@@ -348,6 +352,10 @@ def with_labels(rows, labels):
         ({"target": 7}, r"a target of type int and shape \(\), expected numb"),
         ({"test": TEST.values}, "test set of type ndarray, expected an ImageSet"),
         ({"test": with_labels(TEST, [0] * 30)}, "target labels of one class"),
+        (
+            {"source": named(SOURCE, "abc"), "test": named(TEST, "bca")},
+            "Got 'b' for class 0 in the target test set, expected 'a' as in the source",
+        ),
         ({"test": with_labels(TEST, np.arange(30))}, "which the source lacks"),
         (
             {"test": replace(TEST, values=TEST.values[:, :2])},

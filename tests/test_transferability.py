@@ -317,6 +317,13 @@ def rows(*labels):
     return Features(np.ones((len(labels), 1)), np.array(labels))
 
 
+def test_rank_compares_the_names_of_the_classes():
+    names = {"one": tuple("abcd"), "two": tuple("bacd")}
+    rows = {name: Features(*clusters(20, 3), own) for name, own in names.items()}
+    with pytest.raises(ValueError, match="Got 'b' for class 0 in 'two', expected 'a'"):
+        rank(rows)
+
+
 @pytest.mark.parametrize(
     "candidates, match",
     [

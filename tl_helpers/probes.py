@@ -1,7 +1,6 @@
 """Small classifiers on features; their strength is chosen by validation."""
 
 import warnings
-from numbers import Real
 
 import numpy as np
 from sklearn.dummy import DummyClassifier
@@ -18,6 +17,7 @@ from threadpoolctl import ThreadpoolController
 
 from tl_helpers.inputs import (
     check_choice,
+    check_class_weight,
     check_features,
     check_labelled,
     check_labels,
@@ -179,15 +179,7 @@ def _weigh(estimator, class_weight, kind, labels):
             f"Got class_weight for probe {kind!r}, which cannot weigh classes, "
             "expected 'logistic' or 'svm'; take one of them."
         )
-    if not (isinstance(class_weight, str) and class_weight == "balanced"):
-        classes = np.unique(labels).tolist()
-        weights = class_weight if isinstance(class_weight, dict) else {}
-        own = [weights.get(number) for number in classes]
-        if not all(isinstance(one, Real) and 0 < one < np.inf for one in own):
-            raise ValueError(
-                f"Got class_weight={class_weight!r}, expected 'balanced' or a positive "
-                f"weight for each of the classes {classes}; name all of them."
-            )
+    check_class_weight(class_weight, labels)
     estimator[-1].set_params(class_weight=class_weight)
 
 
