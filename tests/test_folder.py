@@ -240,6 +240,22 @@ def test_load_folder_refuses_what_is_no_range(pets, wrong):
         load_folder(pets, pixel_range=wrong)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"path": None},
+        {"path": 3},
+        {"size_px": 0},
+        {"size_px": 64.5},
+        {"size_px": (64, 64)},
+        {"skip_bad": "no"},
+    ],
+)
+def test_load_folder_refuses_wrong_arguments(pets, wrong):
+    with pytest.raises(ValueError, match=f"Got {next(iter(wrong))}.*expected"):
+        load_folder(**{"path": pets, **wrong})
+
+
 def test_load_folder_refuses_a_range_for_8_bits(pets):
     with pytest.raises(ValueError, match="files of 8 bits.*leave it out"):
         load_folder(pets, pixel_range=(0, 4095))
@@ -329,6 +345,14 @@ def test_load_folder_tells_of_a_level_too_high(pets, tmp_path, parts):
     with pytest.raises(ValueError, match=r"which are parts .*[tT]rain.*, and the oth"):
         load_folder(tmp_path / "all")
     assert len(load_folder(tmp_path / "all", 8, class_names=parts)) == 3 * len(parts)
+
+
+def test_load_folder_tells_of_the_level_before_loose_files(pets, tmp_path):
+    for part in ("train", "test"):
+        shutil.copytree(pets / "cats", tmp_path / "all" / part / "cats")
+    (tmp_path / "all" / "README.txt").write_text("x")
+    with pytest.raises(ValueError, match="Got folders test, train .*, which are parts"):
+        load_folder(tmp_path / "all")
 
 
 def test_load_folder_warns_where_every_class_holds_the_same_folders(pets, tmp_path):

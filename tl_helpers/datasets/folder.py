@@ -17,7 +17,7 @@ from tl_helpers.datasets.files import (
 )
 from tl_helpers.datasets.image_set import ImageSet, Provenance
 from tl_helpers.datasets.levels import check_range, judge_levels
-from tl_helpers.inputs import check_class_names
+from tl_helpers.inputs import check_class_names, check_flag, check_kind, check_whole
 
 NUM_SHOWN = 10
 PART_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}
@@ -52,6 +52,9 @@ def load_folder(path, size_px=128, skip_bad=False, class_names=None, pixel_range
         UserWarning: values that come out almost black, such as 12 bits in 16-bit files;
             byte-identical copies.
     """
+    check_kind(str, os.PathLike, path=path)
+    check_whole(1, size_px=size_px)
+    check_flag(skip_bad=skip_bad)
     folder = Path(path).expanduser()
     if class_names is not None:
         class_names = check_class_names(class_names)
@@ -90,18 +93,20 @@ def _check_layout(folder, class_names):
         )
     try:
         entries = [entry for entry in folder.iterdir() if not is_hidden(entry.name)]
+        folders = sorted(entry.name for entry in entries if entry.is_dir())
     except PermissionError as error:
         raise PermissionError(
             f"Got {folder}, which may not be listed, expected a folder that you may "
             "read; change its permissions, or copy it."
         ) from error
-    loose = sorted(entry.name for entry in entries if not entry.is_dir())
-    folders = sorted(entry.name for entry in entries if entry.is_dir())
+    loose = sorted({entry.name for entry in entries} - set(folders))
     if not entries:
         raise ValueError(
             f"Got {folder}, which is empty, expected one folder of images a class; "
             "make a folder for every class and put its images there."
         )
+    if class_names is None:
+        _check_parts(folder, folders)
     if loose:
         raise ValueError(
             f"Got {len(loose)} files directly in {folder} (such as {loose[0]!r}), "
@@ -115,12 +120,12 @@ def _check_layout(folder, class_names):
             "two; add a folder for another class, load the folder below if that holds "
             "them, or name all classes: class_names=..."
         )
-    _check_level(folder, folders)
+    _warn_of_level(folder, folders)
     return folders
 
 
-def _check_level(folder, folders):
-    """Refuse parts of a data set that would be taken for classes; warn of the like."""
+def _check_parts(folder, folders):
+    """Refuse parts of a data set that would be taken for classes."""
     parts = [name for name in folders if PART_NAMES & set(_words(name))]
     if len(parts) > 1:
         first = max(parts, key=lambda name: "train" in name.lower())
@@ -128,8 +133,12 @@ def _check_level(folder, folders):
             f"Got folders {', '.join(parts)} in {folder}, which are parts of a data "
             "set, expected one folder a class; load each part by itself: train = "
             f"load_folder({str(folder / first)!r}), and the others with "
-            "class_names=train.class_names."
+            "class_names=train.class_names (or name them here, if they are classes)."
         )
+
+
+def _warn_of_level(folder, folders):
+    """Say so where every class holds the same folders, as the parts of a set do."""
     shared = sorted(set.intersection(*(_folders_in(folder / name) for name in folders)))
     if len(shared) > 1:
         warnings.warn(
