@@ -222,7 +222,16 @@ def test_split_names_too_few_groups(hundred):
 
 
 @pytest.mark.parametrize(
-    "groups", [np.arange(99), np.ones((100, 1)), "patient", [np.nan] * 100, 3]
+    "groups",
+    [
+        np.arange(99),
+        np.ones((100, 1)),
+        "patient",
+        [np.nan] * 100,
+        ["a", np.nan] * 50,
+        [None, "a"] * 50,
+        3,
+    ],
 )
 def test_split_refuses_groups_of_other_rows(hundred, groups):
     """With groups of the first 99 images the last one was on neither side."""
@@ -327,6 +336,13 @@ def test_batches_augment_one_batch_at_a_time(hundred):
 def test_batches_wait_for_no_tuner(hundred):
     """Its thread sleeps up to as long as the epoch took, and the epoch's end waits."""
     assert hundred.batches(10).options().autotune.enabled is False
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, -1], [0, 1, 2, 4], [0.0, 1, 2, 3]])
+def test_batches_refuse_an_order_of_other_rows(order):
+    data = make_set([0, 1, 2, 0]).batches(2, shuffle=lambda: np.array(order))
+    with pytest.raises(Exception, match="Got rows .*expected"):
+        batched_rows(data)
 
 
 def test_split_then_shuffle_keeps_the_sides_apart_at_every_epoch(hundred):

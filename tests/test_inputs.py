@@ -114,8 +114,13 @@ def test_check_same_classes_compares_only_what_both_know():
     [
         ("ab", "Got class_names='ab', expected a name for each"),
         (3, "Got class_names=3"),
-        ((), "Got class_names of type tuple"),
-        ((0, 1), "Got class_names of type tuple, expected a name for each class"),
+        ((), r"Got class_names=\(\), expected a name"),
+        (
+            {"ant", "bee"},
+            "Got class_names=.*, expected .* in the order of their numb",
+        ),
+        ({"ant": 1, "bee": 0}, "Got class_names=.*ant.*, expected"),
+        ((0, 1), r"Got class_names=\(0, 1\), expected a name for each class"),
         (("ant", "bee", "ant"), "Got class name 'ant' twice"),
     ],
 )

@@ -99,6 +99,14 @@ def test_fit_probe_refuses_labels_that_are_none():
             probes.fit_probe((values, wrong))
 
 
+def test_fit_probe_takes_class_numbers_of_any_size():
+    """Counted in a list from 0 on, these two would take 16 GB."""
+    values, labels = blobs(30, 0, 20.0)
+    numbers = np.array([3, 7, 2 * 10**9])
+    probe = probes.fit_probe((values, numbers[labels]), "prototypes")
+    assert probe.score(values, numbers[labels]) == 1
+
+
 def test_fit_probe_refuses_one_class():
     one = Features(np.ones((4, 2), np.float32), np.zeros(4, int))
     with pytest.raises(ValueError, match="1 class in 4 rows, expected at least two"):

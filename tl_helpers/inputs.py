@@ -197,13 +197,15 @@ def check_class_names(class_names):
         tuple of str.
 
     Raises:
-        ValueError: one str, no name, something else than names, or a name twice.
+        ValueError: one str, a set or dict, no name, something else than names, or a
+            name twice.
     """
-    is_one = isinstance(class_names, str | bytes) or not np.iterable(class_names)
-    names = () if is_one else tuple(class_names)
+    without_order = str | bytes | set | frozenset | dict
+    has_order = np.iterable(class_names) and not isinstance(class_names, without_order)
+    names = tuple(class_names) if has_order else ()
     if not names or not all(isinstance(name, str) for name in names):
         raise ValueError(
-            f"Got {_shown('class_names', class_names)}, expected a name for each class "
+            f"Got {shown('class_names', class_names)}, expected a name for each class "
             'in the order of their numbers; for example ("cat", "dog").'
         )
     twice = [name for name, count in Counter(names).items() if count > 1]
@@ -314,7 +316,7 @@ def check_whole(least=0, **given):
         number = _as_array(value)
         if number.ndim or number.dtype.kind not in "iu" or number < least:
             raise ValueError(
-                f"Got {_shown(name, value)}, expected a whole number from {least} on; "
+                f"Got {shown(name, value)}, expected a whole number from {least} on; "
                 "round it, or look whether arguments changed places."
             )
 
@@ -354,7 +356,7 @@ def check_flag(**given):
     """
     for name, value in given.items():
         if not isinstance(value, bool | np.bool_):
-            raise ValueError(f"Got {_shown(name, value)}, expected True or False.")
+            raise ValueError(f"Got {shown(name, value)}, expected True or False.")
 
 
 def check_choice(choices, **given):
@@ -370,7 +372,7 @@ def check_choice(choices, **given):
     for name, value in given.items():
         if not isinstance(value, str) or value not in choices:
             raise ValueError(
-                f"Got {_shown(name, value)}, expected one of {', '.join(choices)}."
+                f"Got {shown(name, value)}, expected one of {', '.join(choices)}."
             )
 
 
@@ -409,7 +411,7 @@ def check_callable(**given):
     for name, value in given.items():
         if not callable(value):
             raise ValueError(
-                f"Got {_shown(name, value)}, expected a function; give its name "
+                f"Got {shown(name, value)}, expected a function; give its name "
                 "without brackets and quotation marks."
             )
 
@@ -495,12 +497,14 @@ def _check_range(given, fits, wanted):
         number = _as_array(value)
         is_number = number.ndim == 0 and number.dtype.kind in "iuf"
         if not is_number or not np.isfinite(number) or not fits(number):
-            raise ValueError(f"Got {_shown(name, value)}, expected {wanted}.")
+            raise ValueError(f"Got {shown(name, value)}, expected {wanted}.")
 
 
-def _shown(name, value):
-    if value is None or (np.isscalar(value) and len(repr(value)) < 40):
-        return f"{name}={value!r}"
+def shown(name, value):
+    """Return 'name=value' where that is short, else the value's type."""
+    text = repr(value)
+    if len(text) < 60 and "\n" not in text and not text.startswith("<"):
+        return f"{name}={text}"
     return f"{name} of type {type(value).__name__}"
 
 

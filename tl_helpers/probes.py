@@ -63,7 +63,7 @@ def fit_probe(train, kind="logistic", seed=0, class_weight=None):
     estimator, settings = _candidates(kind, seed, len(labels))
     if class_weight is not None:
         _weigh(estimator, class_weight, kind, labels)
-    num_folds = min(MAX_FOLDS, np.bincount(labels)[np.unique(labels)].min())
+    num_folds = min(MAX_FOLDS, np.unique(labels, return_counts=True)[1].min())
     if not settings or num_folds < 2:
         return _fit_quietly(estimator, values, labels)
     folds = StratifiedKFold(int(num_folds), shuffle=True, random_state=seed)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tl_helpers.inputs import check_rows
+
 MAX_CACHED_BYTES = 2**30  # decoded files are kept in memory up to this much
 
 
@@ -41,7 +43,7 @@ def in_order(order, num_rows):
     import tensorflow as tf
 
     def ask(_):
-        rows = tf.numpy_function(order, [], tf.int64)
+        rows = tf.numpy_function(lambda: check_rows(order(), num_rows), [], tf.int64)
         return tf.data.Dataset.from_tensor_slices(tf.ensure_shape(rows, (num_rows,)))
 
     rows = tf.data.Dataset.range(1).flat_map(ask)

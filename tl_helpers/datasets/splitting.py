@@ -98,14 +98,15 @@ def _check_labelled(labelled):
 
 def _check_groups(groups, num_rows):
     """Return one group for each row, (n,), or say what is wrong with them."""
-    groups = np.asarray(groups)
-    if groups.shape != (num_rows,) or (groups != groups).any():
+    groups = np.asarray(groups, object)
+    is_row = groups.shape == (num_rows,)
+    if not is_row or any(group is None or group != group for group in groups):
         raise ValueError(
             f"Got groups of shape {groups.shape} for {num_rows} rows, expected the "
             f"name or number of a group for each row, ({num_rows},); give those of "
             "this very set, a group of its own to a row that belongs to none."
         )
-    return groups
+    return np.asarray(groups.tolist())
 
 
 def _class_name(labelled, label):
