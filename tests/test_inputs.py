@@ -2,8 +2,10 @@
 
 from types import SimpleNamespace
 
+import hypothesis.strategies as st
 import numpy as np
 import pytest
+from hypothesis import given
 
 from tl_helpers.inputs import (
     check_class_names,
@@ -159,6 +161,26 @@ def test_check_rows_gives_row_numbers(rows, wanted):
     assert check_rows(rows, 3).tolist() == wanted
 
 
+@given(st.data())
+def test_check_rows_chooses_as_numpy_does(data):
+    num_rows = data.draw(st.integers(1, 9))
+    numbers = st.lists(st.integers(0, num_rows - 1), max_size=12)
+    masks = st.lists(st.booleans(), min_size=num_rows, max_size=num_rows)
+    rows = data.draw(numbers | masks | st.slices(num_rows))
+    wanted = np.arange(num_rows)[slice(0) if rows == [] else rows]
+    assert check_rows(rows, num_rows).tolist() == wanted.tolist()
+
+
+@given(st.lists(st.integers(-3, 9), min_size=1, max_size=9), st.sampled_from("if"))
+def test_check_labels_takes_class_numbers_and_nothing_else(numbers, kind):
+    labels = np.array(numbers, kind)
+    if min(numbers) < 0:
+        with pytest.raises(ValueError, match="expected class numbers from 0 on"):
+            check_labels("", None, labels)
+    else:
+        assert check_labels("", None, labels).tolist() == numbers
+
+
 @pytest.mark.parametrize(
     ("rows", "sentence"),
     [
@@ -179,8 +201,8 @@ def test_check_rows_names_what_is_no_row(rows, sentence):
 
 def test_check_labelled_takes_features_and_pairs_apart():
     rows = SimpleNamespace(values=np.ones((2, 1)), labels=[1.0, 0.0])
-    for given in (rows, (rows.values, rows.labels)):
-        values, labels = check_labelled("training set", given)
+    for pair in (rows, (rows.values, rows.labels)):
+        values, labels = check_labelled("training set", pair)
         assert values is rows.values and labels.tolist() == [1, 0]
 
 

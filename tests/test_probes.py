@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from tl_helpers import probes
+from tl_helpers.datasets import load_folder
 from tl_helpers.features import Features
 
 KINDS = ["logistic", "svm", "knn", "prototypes"]
@@ -74,8 +76,30 @@ def test_probe_accuracy_compares_the_names_of_the_classes():
     moved = Features(rest.values, rest.labels - 1, ("bee", "cow"))
     with pytest.raises(ValueError, match="'bee' for class 0 in the test set, expected"):
         probes.probe_accuracy(train, moved)
-    assert probes.probe_accuracy(train, rest) == 1  # names unknown, numbers as trained
-    assert probes.probe_accuracy(train, replace(rest, class_names=None)) == 1
+    assert (
+        probes.probe_accuracy(train, rest, "prototypes") == 1
+    )  # names unknown, numbers as trained
+
+
+def grey(image_set):
+    """The mean brightness of every image for its only feature."""
+    values = image_set.pixels().mean(axis=(1, 2, 3))[:, None]
+    return Features(values, image_set.labels, image_set.class_names)
+
+
+def test_a_validation_folder_without_a_class_is_told_and_can_be_numbered(tmp_path):
+    """Trained on ant, bee, cow; every answer on bee and cow is right."""
+    for part, names in {"train": "ant bee cow", "val": "bee cow"}.items():
+        for name in names.split():
+            (tmp_path / part / name).mkdir(parents=True)
+            for i in range(4):
+                level = {"ant": 0, "bee": 100, "cow": 200}[name] + i + (part == "val")
+                Image.new("L", (4, 4), level).save(tmp_path / part / name / f"{i}.png")
+    train, val = (load_folder(tmp_path / part, 4) for part in ("train", "val"))
+    with pytest.raises(ValueError, match="'bee' for class 0 .*load_folder"):
+        probes.probe_accuracy(grey(train), grey(val))
+    val = load_folder(tmp_path / "val", 4, class_names=train.class_names)
+    assert probes.probe_accuracy(grey(train), grey(val), "knn") == 1
 
 
 @pytest.mark.parametrize(
