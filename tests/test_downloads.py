@@ -128,6 +128,15 @@ def test_fetch_never_takes_half_a_file_for_whole(loopback, tmp_path, role, sente
     assert loopback.hits["a.bin"] == downloads.ATTEMPTS
 
 
+def test_fetch_removes_what_a_killed_download_left(loopback, tmp_path):
+    (tmp_path / ".tl-partial-0011aabb").mkdir()
+    (tmp_path / ".tl-partial-0011aabb" / "a.bin").write_bytes(BODY[:9])
+    os.utime(tmp_path / ".tl-partial-0011aabb", (0, 0))
+    fetch(loopback.url("whole", "a.bin", BODY), tmp_path)
+    found = sorted(path.name for path in tmp_path.iterdir())
+    assert found == ["a.bin", "checksums.json"]
+
+
 def test_fetch_does_not_repeat_a_404(loopback, tmp_path):
     with pytest.raises(DownloadError, match="the server answered 404"):
         fetch(loopback.url("missing", "a.bin", BODY), tmp_path)

@@ -373,6 +373,20 @@ def test_load_real_leaves_nothing_after_a_bad_archive(official, tmp_path, conten
     assert list((tmp_path / "cache/datasets").iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "name, missing",
+    [("cats_and_dogs", "PetImages/Cat/..jpg"), ("flowers", "flower_photos")],
+)
+def test_load_real_tells_of_an_archive_laid_out_otherwise(
+    official, tmp_path, name, missing
+):
+    pack = zipped if name == "cats_and_dogs" else tar
+    official(name, pack({"other/1.jpg": jpeg()}))
+    with pytest.raises(ValueError, match=f"without {missing}, expected its authors'"):
+        load_real(name)
+    assert list((tmp_path / "cache/datasets").iterdir()) == []
+
+
 def test_load_real_leaves_nothing_when_laying_out_is_stopped(official, monkeypatch):
     official("flowers", tar({"flower_photos/roses/a.jpg": jpeg()}))
 

@@ -2,13 +2,11 @@
 
 import errno
 import gzip
-import os
 import re
 import sys
 import time
 import zipfile
 import zlib
-from functools import partial
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -158,14 +156,10 @@ def _download(url, path, expected, origin):
 
     urllib3's Retry would not do: a body that is cut off or stalls is behind it.
     """
-    import pooch
-
-    pooch.get_logger().setLevel("WARNING")
-    transfer = partial(_transfer, name=path.name, expected=expected, origin=origin)
     for attempt in range(ATTEMPTS):
         try:
-            pooch.retrieve(url, expected, path.name, path.parent, downloader=transfer)
-            path.chmod(0o644)  # pooch's temporary files are for their owner only
+            with whole_or_nothing(path) as part:
+                _transfer(url, part, expected, origin)
             return
         except DownloadError:
             raise
@@ -179,12 +173,13 @@ def _download(url, path, expected, origin):
             time.sleep(BACKOFF_S * 2**attempt)
 
 
-def _transfer(url, output_file, _, *, name, expected, origin):
-    """Bring the bytes to a temporary file and check it; pooch calls this."""
+def _transfer(url, path, expected, origin):
+    """Bring the bytes to a temporary file of the same name and check it."""
     import pooch
     import requests
     from tqdm import tqdm
 
+    name = path.name
     # pooch asks whether the bar is true, which tqdm answers by a total above 0.
     with tqdm(desc=name, total=1, unit="B", unit_scale=True, mininterval=0.5) as bar:
         get = pooch.HTTPDownloader(
@@ -193,16 +188,16 @@ def _transfer(url, output_file, _, *, name, expected, origin):
             timeout=TIMEOUT_S,
             headers={"Accept-Encoding": "identity"},  # so that the length is the file's
         )
-        get(url, output_file, None)
-    size = os.path.getsize(output_file)
+        get(url, str(path), None)
+    size = path.stat().st_size
     if bar.total and size != bar.total:
         raise requests.ConnectionError(f"{size} of {bar.total} bytes came")
-    _check_first_bytes(output_file, name)
+    _check_first_bytes(path, name)
     if expected is None:
         if not bar.total:
-            _check_is_whole(output_file, name)
+            _check_is_whole(path, name)
         return
-    got = file_hash(output_file, expected)
+    got = file_hash(path, expected)
     if got != expected:
         raise DownloadError(
             f"{name} from {url} has {got}, expected {expected} ({origin}); it was not "
@@ -217,7 +212,9 @@ def _may_pass(error):
     response = getattr(error, "response", None)
     if response is not None:
         return response.status_code in (408, 429, *range(500, 600))
-    is_final = isinstance(error, ValueError) or re.search("certificate|407", str(error))
+    is_final = isinstance(error, ValueError) or re.search(
+        "certificate| 407 ", str(error)
+    )
     return isinstance(error, requests.RequestException) and not is_final
 
 

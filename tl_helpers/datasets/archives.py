@@ -3,6 +3,7 @@
 Every function takes the downloaded archives and a path that does not exist yet.
 """
 
+import errno
 import os
 import shutil
 import sys
@@ -69,7 +70,7 @@ def lay_out_cats_and_dogs(archives, target):
     """Keep every photograph that can be decoded; name the others in skipped.txt."""
     with _unpacked(archives[0], target) as folder:
         for name in ("Cat", "Dog"):
-            for path in sorted((folder / "PetImages" / name).glob("*.jpg")):
+            for path in _photographs(folder / "PetImages" / name):
                 _move(path, target / "all" / name.lower() / path.name)
     bad, _ = survey(sorted(target.glob("all/*/*.jpg")), size_px=64)
     names = [path.relative_to(target).as_posix() for path in bad]
@@ -119,7 +120,7 @@ def lay_out_bsds500(archives, target):
     """Keep the 200 training photographs, which are the backgrounds of MNIST-M."""
     with _unpacked(archives[0], target) as folder:
         root = folder / "BSR" / "BSDS500" / "data" / "images" / "train"
-        for path in sorted(root.glob("*.jpg")):
+        for path in _photographs(root):
             _move(path, target / "train" / path.name)
 
 
@@ -127,7 +128,25 @@ def lay_out_bsds500(archives, target):
 def _unpacked(archive, target):
     """Unpack beside the target, so that moving is renaming."""
     with TemporaryDirectory(prefix=".unpacked-", dir=target.parent) as folder:
-        yield extract(archive, Path(folder) / "all")
+        root = extract(archive, Path(folder) / "all")
+        try:
+            yield root
+        except FileNotFoundError as error:
+            missing = Path(error.filename or "")
+            if not missing.is_relative_to(root):  # it is another archive's
+                raise
+            raise ValueError(
+                f"Got {archive} without {missing.relative_to(root)}, expected its "
+                "authors' layout; delete it and fetch it again, or look whether they "
+                "replaced it."
+            ) from error
+
+
+def _photographs(folder):
+    found = sorted(folder.glob("*.jpg"))
+    if not found:
+        raise FileNotFoundError(errno.ENOENT, "no photographs", str(folder / "*.jpg"))
+    return found
 
 
 def _move(source, target):

@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from tl_helpers.datasets.levels import SIXTEEN_BITS, Levels, likely_range
@@ -98,7 +98,10 @@ def _open(file):
     """Open with Pillow, whose own `open` refuses a large JPEG before it is reduced."""
     is_jpeg = file.read(3) == b"\xff\xd8\xff"
     file.seek(0)
-    return JpegImageFile(file) if is_jpeg else Image.open(file)
+    try:
+        return JpegImageFile(file) if is_jpeg else Image.open(file)
+    except UnidentifiedImageError:
+        raise ValueError("no format that Pillow knows") from None
 
 
 def _reduce(image, size_px):
