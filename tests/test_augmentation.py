@@ -237,12 +237,14 @@ def test_one_hot_refuses_a_label_that_is_no_class(squares, wrong):
     """tf.one_hot makes a row of zeros of it: an image of no class."""
     labels = squares.labels + wrong
     assert labels.max() > 1 or labels.min() < 0
-    with pytest.raises(Exception, match="Got a label that is none of the 2 classes"):
+    with pytest.raises(
+        Exception, match="Got (a label that is none of the 2|labels of)"
+    ):
         augmentation.policy("mixup", 2)(squares.pixels(), labels)
 
 
 def test_one_hot_refuses_a_column_of_labels(squares):
-    with pytest.raises(ValueError, match=r"labels of shape \(\d+, 1\), .* ravel\(\)"):
+    with pytest.raises(ValueError, match=r"labels of shape \(\d+, 1\).* ravel\(\)"):
         augmentation.policy("mixup", 3)(squares.pixels(), squares.labels[:, None])
 
 
@@ -321,7 +323,7 @@ def test_colour_lowers_contrast_as_often_as_it_raises_it():
 
 @pytest.mark.parametrize("name", ["flip", "flip_crop+", "mix-up"])
 def test_policy_names_those_that_it_knows(name):
-    with pytest.raises(ValueError, match=r"Got policy .* expected one of none, flip_c"):
+    with pytest.raises(ValueError, match=r"Got policy=.*, expected one of none, flip_c"):
         augmentation.policy(name, 3)
 
 
@@ -362,10 +364,13 @@ def test_predict_views_repeats_whatever_the_policy_did_before(squares, classifie
     assert np.array_equal(first, augmentation.predict_views(classifier, pixels, policy))
 
 
-@pytest.mark.parametrize("name, num_views", [("mixup", 2), ("flip_crop", 0)])
-def test_predict_views_refuses_mixing_and_no_views(squares, name, num_views):
+@pytest.mark.parametrize(
+    "name, num_views, sentence",
+    [("mixup", 2, "Got 2 views of policy mixup"), ("flip_crop", 0, "Got num_views=0")],
+)
+def test_predict_views_refuses_mixing_and_no_views(squares, name, num_views, sentence):
     policy = augmentation.policy(name, squares)
-    with pytest.raises(ValueError, match=f"Got {num_views} views of policy {name}"):
+    with pytest.raises(ValueError, match=sentence):
         augmentation.predict_views(None, squares.pixels(), policy, num_views)
 
 

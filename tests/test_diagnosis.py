@@ -80,5 +80,5 @@ def test_diagnose_refuses_accuracies(accuracy, source_only_accuracy, sentence):
 
 @pytest.mark.parametrize("logits", [np.zeros(4), np.zeros((0, 3))])
 def test_diagnose_refuses_logits_of_another_shape(logits):
-    with pytest.raises(ValueError, match="expected .n, num_classes"):
+    with pytest.raises(ValueError, match="expected numbers .n, num_classes"):
         diagnose(target_logits=logits)

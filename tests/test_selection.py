@@ -338,12 +338,12 @@ def with_labels(rows, labels):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"settings": []}, r"settings \[\], expected a list of different"),
+        ({"settings": []}, r"settings=\[\], expected a list of different"),
         ({"settings": ["a", "a"]}, "list of different names"),
-        ({"settings": "ab"}, "settings 'ab', expected a list"),
+        ({"settings": "ab"}, "settings='ab', expected a list"),
         ({"settings": [{"strength": 1}]}, "keep sets of knobs in a dict"),
-        ({"validators": ["magic"]}, r"validators \['magic'\], expected .* some of"),
-        ({"validators": "dev"}, "validators 'dev', expected a list"),
+        ({"validators": ["magic"]}, r"validators=\['magic'\], expected .* some of"),
+        ({"validators": "dev"}, "validators='dev', expected a list"),
         ({"source": SOURCE.values}, "source needs its labels"),
         ({"source": with_labels(SOURCE, [0] * 60)}, "Got 1 source classes"),
         ({"source": with_labels(SOURCE, np.arange(60))}, "1 rows in the smallest"),

@@ -7,6 +7,17 @@ import numpy as np
 from keras import layers
 from scipy.special import softmax
 
+from tl_helpers.inputs import (
+    check_flag,
+    check_kind,
+    check_labels,
+    check_numbers,
+    check_tensor,
+    check_whole,
+    shown,
+)
+from tl_helpers.training import check_fits
+
 MAX_SHIFT = 1 / 8  # of the side: 4 px of 32
 MAX_TURN = 15 / 360  # of a full turn, to either side
 BATCH_SIZE = 128
@@ -36,6 +47,10 @@ class Policy:
     def __init__(self, name, num_classes, has_flips, seed):
         import tensorflow as tf
 
+        _check_name(name)
+        check_whole(1, num_classes=num_classes)
+        check_flag(has_flips=has_flips)
+        check_whole(seed=seed)
         self.name = name
         self.num_classes = num_classes
         self.has_flips = has_flips
@@ -69,7 +84,8 @@ class Policy:
             float32 (b, classes), rows of sum 1, after "mixup", "cutmix" and "one_hot".
 
         Raises:
-            ValueError: images are not a batch, or masks or boxes for a mixed image.
+            ValueError: images are not a batch, labels that do not fit them, or masks
+                or boxes for a mixed image.
         """
         data = dict(images) if isinstance(images, dict) else {"images": images}
         if labels is not None:
@@ -97,7 +113,13 @@ class Policy:
         return bool({"mixup", "cutmix"} & set(_parts(self.name)))
 
     def _check(self, data):
-        shape = data["images"].shape
+        images, labels = data["images"], data.get("labels")
+        check_tensor("images", images, "(b, ...)")
+        if isinstance(images, np.ndarray) and np.shape(labels)[1:2] > (1,):
+            check_numbers("labels", labels, f"({len(images)}, classes)")
+        elif isinstance(images, np.ndarray) and labels is not None:
+            check_labels("", images, labels)
+        shape = np.shape(images)
         if len(shape) != 4 or shape[-1] != 3:
             raise ValueError(
                 f"Got images of shape {tuple(shape)}, expected a batch (b, height, "
@@ -152,12 +174,7 @@ def policy(name, classes, seed=0, flip=None):
     Raises:
         ValueError: unknown name.
     """
-    unknown = set(_parts(name)) - _RECIPES.keys()
-    if unknown:
-        raise ValueError(
-            f"Got policy {name!r}, expected one of {', '.join(names())}, or some of "
-            "them joined by '+'."
-        )
+    _check_name(name)
     class_names = getattr(classes, "class_names", ())
     num_classes = len(class_names) or classes
     if flip is None:
@@ -189,11 +206,15 @@ def predict_views(model, images, views, num_views=8):
     Raises:
         ValueError: the policy mixes images, or there is no view.
     """
-    if views.is_mixing or num_views < 1:
+    check_kind(Policy, views=views)
+    check_whole(1, num_views=num_views)
+    if views.is_mixing:
         raise ValueError(
-            f"Got {num_views} views of policy {views.name}, expected at least 1 of a "
-            "policy without mixup and cutmix, which blend an image with others."
+            f"Got {num_views} views of policy {views.name}, expected a policy without "
+            "mixup and cutmix, which blend an image with others; take flip_crop."
         )
+    images = check_numbers("images", images, "(n, height, width, 3)")
+    check_fits(model, images.shape)
     views = views.fresh()
     batches = []
     for start in range(0, len(images), BATCH_SIZE):
@@ -231,6 +252,14 @@ def _set_keras(dtype_policy, floatx, data_format):
     keras.config.set_dtype_policy(dtype_policy)
     keras.config.set_floatx(floatx)
     keras.config.set_image_data_format(data_format)
+
+
+def _check_name(name):
+    if not isinstance(name, str) or set(_parts(name)) - _RECIPES.keys():
+        raise ValueError(
+            f"Got {shown('policy', name)}, expected one of {', '.join(names())}, or "
+            "some of them joined by '+'."
+        )
 
 
 def _parts(name):

@@ -76,7 +76,7 @@ def check_compiled(model):
         ValueError: something else.
     """
     check_kind(keras.Model, model=model)
-    if model.optimizer is None:
+    if getattr(model, "optimizer", None) is None:
         raise ValueError(
             f"Got model {model.name!r} without an optimizer, expected a compiled one; "
             "call model.compile first."
@@ -155,12 +155,40 @@ def predict_logits(model, rows):
     Raises:
         ValueError: no model, or rows that are no numbers or not finite.
     """
-    if not hasattr(model, "predict_on_batch"):
-        check_kind(keras.Model, model=model)
     rows = check_numbers("rows", _in_memory(rows), "(n, ...)")
+    check_fits(model, rows.shape)
     starts = range(0, len(rows), ANSWERED_AT_ONCE)
     parts = [model.predict_on_batch(rows[i : i + ANSWERED_AT_ONCE]) for i in starts]
     return np.concatenate(parts)
+
+
+def check_fits(model, shape):
+    """Refuse what is no model for rows of this shape.
+
+    Args:
+        model: keras.Model.
+        shape: (n, ...).
+
+    Raises:
+        ValueError: no model, one without weights, or one for other rows.
+    """
+    if isinstance(model, type) or not hasattr(model, "predict_on_batch"):
+        check_kind(keras.Model, model=model)
+    if not getattr(model, "built", True):
+        raise ValueError(
+            f"Got model {model.name!r} without weights, expected a built model; give "
+            "it a keras.Input as its first layer."
+        )
+    inputs = getattr(model, "inputs", None) or ()
+    for wanted in [x.shape for x in inputs if len(inputs) == 1]:
+        fits = len(shape) == len(wanted) and all(
+            want in (None, got) for want, got in zip(wanted[1:], shape[1:], strict=True)
+        )
+        if not fits:
+            raise ValueError(
+                f"Got rows of shape {shape}, expected {('n', *wanted[1:])} as the "
+                "model takes them; resize or batch them first."
+            )
 
 
 def accuracy(model, labelled):

@@ -343,7 +343,7 @@ def _one_hot(labels):
 
 def _check_features(values, labels):
     """Return floating-point values (n, d) and one-hot classes (n, classes)."""
-    values = np.asarray(values)
     check_training_set(values, labels)
+    values = np.asarray(values)
     values = values if values.dtype.kind == "f" else values.astype(float)
     return values, _one_hot(labels)

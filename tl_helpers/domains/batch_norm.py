@@ -10,6 +10,7 @@ from tqdm import tqdm
 from tl_helpers.datasets.image_set import ImageSet
 from tl_helpers.features import SHOW_BAR_FROM
 from tl_helpers.inputs import check_kind, check_numbers, check_whole
+from tl_helpers.training import check_fits
 
 
 def adapt_batch_norm(model, images, batch_size=128, source_images=None):
@@ -54,7 +55,8 @@ def adapt_batch_norm(model, images, batch_size=128, source_images=None):
     check_kind(keras.Model, model=model)
     check_whole(2, batch_size=batch_size)
     _check_model(model)
-    readers = [_reader(model, x) for x in (source_images, images) if x is not None]
+    sets = [images] if source_images is None else [source_images, images]
+    readers = [_reader(model, x) for x in sets]
     adapted = type(model).from_config(model.get_config())
     adapted.set_weights(model.get_weights())
     measuring = keras.models.clone_model(
@@ -183,15 +185,7 @@ def _reader(model, images):
     if not is_set:
         images = check_numbers("images", images, "(n, ...)", least=2)
     shape = images.images.shape if is_set else images.shape
-    wanted = model.inputs[0].shape[1:]
-    fits = len(shape) == 1 + len(wanted) and all(
-        want in (None, got) for want, got in zip(wanted, shape[1:], strict=True)
-    )
-    if not fits:
-        raise ValueError(
-            f"Got images of shape {shape}, expected {('n', *wanted)} as the model "
-            "takes them; resize or batch them first."
-        )
+    check_fits(model, shape)
     return images.pixels if is_set else images.__getitem__
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.stats import entropy
 
-from tl_helpers.inputs import check_kind, check_share
+from tl_helpers.inputs import check_kind, check_numbers, check_share
 
 CHANCE_MARGIN = 0.02  # of 0.5: the mean over a thousand images varies by 0.016
 COLLAPSE_SHARE = 0.9  # no course data set has a class so frequent
@@ -40,6 +40,8 @@ def diagnose(
     """
     if history is not None:
         check_kind(dict, history=history)
+        for name, values in history.items():
+            check_numbers(name, values, "(epochs,)", finite=False)
     _check(target_logits, accuracy, source_only_accuracy)
     sentences = []
     if history is not None:
@@ -56,13 +58,9 @@ def diagnose(
 
 
 def _check(target_logits, accuracy, source_only_accuracy):
-    if target_logits is not None and (
-        np.ndim(target_logits) != 2 or len(target_logits) == 0
-    ):
-        raise ValueError(
-            f"Got target logits of shape {np.shape(target_logits)}, expected (n, "
-            "num_classes) with n of at least 1; pass what predict returns."
-        )
+    if target_logits is not None:
+        shape = "(n, num_classes)"
+        check_numbers("target logits", target_logits, shape, finite=False)
     given = [x for x in (accuracy, source_only_accuracy) if x is not None]
     if len(given) == 1:
         raise ValueError(

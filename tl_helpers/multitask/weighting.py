@@ -26,9 +26,10 @@ def uncertainty_terms(losses, log_variances, is_regression):
 
     Source: Kendall, Gal & Cipolla 2018 (arXiv:1705.07115), equations 5 and 10.
     """
-    check_tensor("losses", losses, "(tasks,)")
-    check_tensor("log_variances", log_variances, "(tasks,)")
     check_tensor("is_regression", is_regression, "(tasks,)")
+    shape = f"({len(is_regression)},)"
+    check_tensor("losses", losses, shape)
+    check_tensor("log_variances", log_variances, shape)
     shares = ops.where(ops.convert_to_tensor(is_regression, "bool"), 0.5, 1.0)
     losses = ops.convert_to_tensor(losses, "float32")
     log_variances = ops.convert_to_tensor(log_variances, "float32")

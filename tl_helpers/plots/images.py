@@ -10,6 +10,7 @@ from tl_helpers.inputs import (
     check_numbers,
     check_positive,
     check_whole,
+    shown,
 )
 
 
@@ -33,10 +34,11 @@ def show_images(images, titles=None, columns=10, size_in=0.95):
     check_positive(size_in=size_in)
     for image in images:
         _check_image(image)
+    check_kind(list, tuple, type(None), titles=titles)
     if titles is not None and [type(x) for x in titles] != [str] * len(images):
         raise ValueError(
-            f"Got titles {titles!r:.60}, expected one str for each of {len(images)} "
-            "images; leave them out for none."
+            f"Got {shown('titles', titles)}, expected one str for each of "
+            f"{len(images)} images; leave them out for none."
         )
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)

@@ -8,6 +8,7 @@ from tl_helpers.inputs import (
     check_labels,
     check_mapping,
     check_numbers,
+    shown,
 )
 from tl_helpers.plots.style import MARKERS, axes_or_new
 
@@ -56,7 +57,9 @@ def domains(source, target, names=("source", "target"), axis=None):
     axis = axes_or_new(axis, figsize=(5, 4.4))
     looks = ({"marker": "o", "mew": 0}, {"marker": "x", "mew": 1.2})
     if not isinstance(names, tuple | list) or len(names) != 2:
-        raise ValueError(f"Got names {names!r:.60}, expected two; name the domains.")
+        raise ValueError(
+            f"Got {shown('names', names)}, expected two; name the domains."
+        )
     for points in (source, target):
         check_numbers("points", points, "(n, 2)")
     for points, name, look in zip((source, target), names, looks, strict=True):

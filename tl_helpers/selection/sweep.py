@@ -18,6 +18,7 @@ from tl_helpers.inputs import (
     check_target_labels,
     check_whole,
     draw_rows,
+    shown,
 )
 from tl_helpers.selection.choice import Selection
 from tl_helpers.selection.reverse import (
@@ -204,7 +205,7 @@ def _check_names(settings, validators):
     is_list = isinstance(validators, list | tuple) and len(validators) > 0
     if not is_list or any(name not in VALIDATORS for name in validators):
         raise ValueError(
-            f"Got validators {validators!r:.80}, expected a list of some of "
+            f"Got {shown('validators', validators)}, expected a list of some of "
             f"{', '.join(VALIDATORS)}."
         )
     try:
@@ -213,7 +214,7 @@ def _check_names(settings, validators):
         are_different = False
     if not are_different or isinstance(settings, str):
         raise ValueError(
-            f"Got settings {settings!r:.80}, expected a list of different names, "
+            f"Got {shown('settings', settings)}, expected a list of different names, "
             "numbers or tuples; keep sets of knobs in a dict and give their names."
         )
 
