@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from tl_helpers.inputs import (
     check_class_names,
@@ -161,6 +161,7 @@ def test_check_rows_gives_row_numbers(rows, wanted):
     assert check_rows(rows, 3).tolist() == wanted
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_check_rows_chooses_as_numpy_does(data):
     num_rows = data.draw(st.integers(1, 9))
@@ -171,6 +172,7 @@ def test_check_rows_chooses_as_numpy_does(data):
     assert check_rows(rows, num_rows).tolist() == wanted.tolist()
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(-3, 9), min_size=1, max_size=9), st.sampled_from("if"))
 def test_check_labels_takes_class_numbers_and_nothing_else(numbers, kind):
     labels = np.array(numbers, kind)
