@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from rows import Row, interleave, median_ratio, time_s
+from rows import Row, Spent, compare, interleave, measure
 
 HERE = Path(__file__).resolve().parent
 PEER_ENVIRONMENT = HERE.parents[1] / "build" / "venv-adapt"
@@ -23,15 +23,15 @@ def measure_dann_step():
     images, labels = _batch()
     ours, by_hand = _dann(), _floor(_dann())
     data = _repeated({"source": images[0], "target": images[1]}, labels)
-    seconds = interleave(
+    spent = interleave(
         {
-            "DANN, s": lambda: ours.fit(data, verbose=0),
-            "by hand, s": lambda: [by_hand(*batch) for batch in data],
+            "DANN": lambda: ours.fit(data, verbose=0),
+            "by hand": lambda: [by_hand(*batch) for batch in data],
         },
         NUM_ROUNDS,
     )
-    ratio = median_ratio(seconds["DANN, s"], seconds["by hand, s"])
-    return [Row("s a step: DANN / floor by hand", ratio, 1.1, "at most", _raw(seconds))]
+    name = "s a step: DANN / floor by hand"
+    return [compare(name, *spent.values(), 1.1, "at most", _raw(spent))]
 
 
 def measure_discrepancy_steps():
@@ -45,18 +45,19 @@ def measure_discrepancy_steps():
     plain = _compiled(keras.Sequential(_networks()[:2]))
     plain_data = _repeated(*both)
     data = _repeated({"source": images[0], "target": images[1]}, labels)
-    tasks = {"supervised, s": lambda: plain.fit(plain_data, verbose=0)}
+    tasks = {"supervised": lambda: plain.fit(plain_data, verbose=0)}
     for loss in ("mmd", "coral"):
         model = _compiled(Discrepancy(*_networks()[:2], loss, joint_batch=True))
-        tasks[f"{loss}, s"] = lambda model=model: model.fit(data, verbose=0)
-    seconds = interleave(tasks, NUM_ROUNDS)
+        tasks[loss] = lambda model=model: model.fit(data, verbose=0)
+    spent = interleave(tasks, NUM_ROUNDS)
     return [
-        Row(
+        compare(
             f"s a step: {loss} / supervised, same images",
-            median_ratio(seconds[f"{loss}, s"], seconds["supervised, s"]),
+            spent[loss],
+            spent["supervised"],
             1.25,
             "at most",
-            _raw(seconds),
+            _raw(spent),
         )
         for loss in ("mmd", "coral")
     ]
@@ -66,9 +67,11 @@ def measure_cached_features():
     """Time a DANN on cached features: solids, and PACS where a mirror holds it."""
     rows = []
     for name, (source, target) in _feature_pairs().items():
-        seconds = time_s(lambda pair=(source, target): _adapt_features(*pair))
-        raw = {"rows": len(source) + len(target), "epochs": FEATURE_EPOCHS}
-        rows.append(Row(f"s: DANN on cached features, {name}", seconds, None, raw=raw))
+        spent = measure(lambda pair=(source, target): _adapt_features(*pair))
+        raw = {"rows": len(source.values) + len(target), "epochs": FEATURE_EPOCHS}
+        raw["spent"] = [spent]
+        name = f"s: DANN on cached features, {name}"
+        rows.append(Row(name, spent.seconds, None, raw=raw))
     return rows
 
 
@@ -94,16 +97,17 @@ def _peer_rows(results):
         return [one[name] for one in results[library]]
 
     gap = np.subtract(values("ours", "accuracy"), values("adapt", "accuracy"))
-    steps = {library: values(library, "step_s") for library in results}
+    steps = [[Spent(*x) for x in values(one, "step")] for one in ("ours", "adapt")]
     ours, adapt = results["ours"][0], results["adapt"][0]
     return [
-        Row("accuracy: DANN ours - ADAPT's, mean", float(gap.mean()), 0.0, raw=results),
         Row(
-            "s a step: DANN ours / ADAPT's",
-            median_ratio(steps["ours"], steps["adapt"]),
-            1.0,
-            "at most",
+            "accuracy: DANN ours - ADAPT's, mean",
+            float(gap.mean()),
+            0.0,
+            raw=results,
+            rounds=tuple(gap),
         ),
+        compare("s a step: DANN ours / ADAPT's", *steps, 1.0, "at most"),
         Row(
             "logged loss / by hand, ours: away from 1",
             _loss_error(ours),
@@ -209,8 +213,8 @@ def _floor(model):
     return step
 
 
-def _raw(seconds):
-    return {"steps a round": STEPS_A_ROUND, "batch of each": BATCH_SIZE, **seconds}
+def _raw(spent):
+    return {"steps a round": STEPS_A_ROUND, "batch of each": BATCH_SIZE, **spent}
 
 
 def _feature_pairs():

@@ -1,10 +1,9 @@
 """Is augmentation what training waits for? Every policy against a training step."""
 
-import statistics
 from functools import cache
 from types import SimpleNamespace
 
-from rows import Row, interleave, median_ratio
+from rows import compare, interleave
 
 BATCH_SIZE = 20
 NUM_BATCHES = 20
@@ -23,17 +22,17 @@ def measure_augmentation():
     policies = [
         name for name in augmentation.names() if name not in ("none", "one_hot")
     ]
-    tasks = {f"{name}, s": go_through(name) for name in policies}
-    tasks["training, s"] = lambda: _fit(_world().model, _world().plain)
-    seconds = interleave(tasks, NUM_ROUNDS)
-    training_s = seconds["training, s"]
-    raw = {"images": BATCH_SIZE * NUM_BATCHES, "training, s": training_s}
+    tasks = {name: go_through(name) for name in policies}
+    tasks["training"] = lambda: _fit(_world().model, _world().plain)
+    spent = interleave(tasks, NUM_ROUNDS)
+    raw = {"images": BATCH_SIZE * NUM_BATCHES, "training": spent["training"]}
     return [
-        Row(
+        compare(
             f"images/s: {name} alone / training step of the embedded backbone",
-            median_ratio(training_s, seconds[f"{name}, s"]),
+            spent["training"],
+            spent[name],
             1,
-            raw=raw | {f"{name}, s": seconds[f"{name}, s"]},
+            raw=raw | {name: spent[name]},
         )
         for name in policies
     ]
@@ -46,13 +45,13 @@ def measure_augmented_fit():
     world = _world()
     augmented = _batches(augmentation.policy(OVERHEAD_POLICY, world.images))
     tasks = {
-        "fit, s": lambda: _fit(world.model, world.plain),
-        f"fit with {OVERHEAD_POLICY}, s": lambda: _fit(world.model, augmented),
+        "fit": lambda: _fit(world.model, world.plain),
+        f"fit with {OVERHEAD_POLICY}": lambda: _fit(world.model, augmented),
     }
-    seconds = interleave(tasks, NUM_ROUNDS)
-    plain_s, augmented_s = map(statistics.median, seconds.values())
+    spent = interleave(tasks, NUM_ROUNDS)
+    plain, with_policy = spent.values()
     name = f"s: fit with {OVERHEAD_POLICY} / fit without"
-    return [Row(name, augmented_s / plain_s, None, "at most", seconds)]
+    return [compare(name, with_policy, plain, None, "at most", spent)]
 
 
 @cache

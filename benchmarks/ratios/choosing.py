@@ -2,7 +2,7 @@
 
 import numpy as np
 from published_logme import direct_logme
-from rows import Row, interleave, median_ratio
+from rows import compare, interleave
 
 NUM_ROUNDS = 15
 SHAPES = ((1500, 192), (300, 1280))  # more rows than features, and fewer
@@ -22,12 +22,11 @@ def _compare_logme(num_rows, num_features):
     centres = rng.normal(size=(NUM_CLASSES, num_features))
     values = centres[labels] + rng.normal(size=(num_rows, num_features))
     tasks = {
-        "direct transcription, s": lambda: direct_logme(values, labels),
-        "logme, s": lambda: logme(values, labels),
+        "direct transcription": lambda: direct_logme(values, labels),
+        "logme": lambda: logme(values, labels),
     }
-    seconds = interleave(tasks, NUM_ROUNDS)
-    ratio = median_ratio(*seconds.values())
+    spent = interleave(tasks, NUM_ROUNDS)
     difference = abs(direct_logme(values, labels) - logme(values, labels))
-    raw = {"classes": NUM_CLASSES, "difference": float(difference), **seconds}
+    raw = {"classes": NUM_CLASSES, "difference": float(difference), **spent}
     name = f"s: published LogME / logme, {num_rows} x {num_features}"
-    return Row(name, ratio, 1, raw=raw)
+    return compare(name, *spent.values(), 1, raw=raw)

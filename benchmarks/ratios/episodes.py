@@ -1,7 +1,7 @@
 """What many episodes cost: all of them at once beside one after the other."""
 
 import numpy as np
-from rows import Row, interleave, median_ratio
+from rows import compare, interleave
 
 NUM_ROUNDS = 11
 EPISODES, WAYS, SHOTS, QUERIES, WIDTH = 200, 5, 5, 15, 192
@@ -18,20 +18,22 @@ def measure_episodes():
         lambda: np.stack([_solve(*one) for one in zip(support, query, strict=True)]),
     )
     equal = min(float(np.mean(ours() == other())) for other in (fitted, solved))
-    tasks = {"RidgeClassifier, s": fitted, "solve, s": solved, "ridge, s": ours}
-    seconds = interleave(tasks, NUM_ROUNDS)
-    raw = {"episodes": EPISODES, "share of equal answers": equal, **seconds}
+    tasks = {"RidgeClassifier": fitted, "solve": solved, "ridge": ours}
+    spent = interleave(tasks, NUM_ROUNDS)
+    raw = {"episodes": EPISODES, "share of equal answers": equal, **spent}
     name = f"s: {EPISODES} 5-way 5-shot episodes, {{}} / fewshot.ridge"
     return [
-        Row(
+        compare(
             name.format("RidgeClassifier in a loop"),
-            median_ratio(seconds["RidgeClassifier, s"], seconds["ridge, s"]),
+            spent["RidgeClassifier"],
+            spent["ridge"],
             20,
             raw=raw,
         ),
-        Row(
+        compare(
             name.format("numpy.linalg.solve in a loop"),
-            median_ratio(seconds["solve, s"], seconds["ridge, s"]),
+            spent["solve"],
+            spent["ridge"],
             None,
         ),
     ]

@@ -1,13 +1,12 @@
 """`features.compute` beside `predict` and beside other runtimes, where installed."""
 
 import importlib.util
-import statistics
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-from rows import Row, interleave, median_ratio
+from rows import compare, interleave, median_s
 
 NUM_ROUNDS = 5
 PREDICT_BATCH_SIZES = (16, 32, 64, 128, 256)
@@ -39,21 +38,18 @@ def _measure(name, size_px, num_images):
 
     with tempfile.TemporaryDirectory() as folder:
         others = _other_runtimes(model, pixels, size, Path(folder))
-        tasks = {f"predict at {n}, s": predict(n) for n in PREDICT_BATCH_SIZES}
-        tasks |= {f"{other}, s": run(answer) for other, answer in others.items()}
-        tasks["compute, s"] = lambda: features.compute(backbone, images)
-        seconds = interleave(tasks, NUM_ROUNDS)
-    ours = seconds["compute, s"]
-    own = [seconds[f"predict at {n}, s"] for n in PREDICT_BATCH_SIZES]
-    best = min(own, key=statistics.median)
+        tasks = {f"predict at {n}": predict(n) for n in PREDICT_BATCH_SIZES}
+        tasks |= {other: run(answer) for other, answer in others.items()}
+        tasks["compute"] = lambda: features.compute(backbone, images)
+        spent = interleave(tasks, NUM_ROUNDS)
+    ours = spent["compute"]
+    own = [spent[f"predict at {n}"] for n in PREDICT_BATCH_SIZES]
+    best = min(own, key=median_s)
     case = f"images/s, {name} at {size_px} px: features.compute"
-    raw = {"images": num_images, "batch": size, **seconds}
-    rows = [
-        Row(f"{case} / predict at its best", median_ratio(best, ours), 0.95, raw=raw)
-    ]
+    raw = {"images": num_images, "batch": size, **spent}
+    rows = [compare(f"{case} / predict at its best", best, ours, 0.95, raw=raw)]
     return rows + [
-        Row(f"{case} / {other}", median_ratio(seconds[f"{other}, s"], ours), None)
-        for other in others
+        compare(f"{case} / {other}", spent[other], ours, None) for other in others
     ]
 
 

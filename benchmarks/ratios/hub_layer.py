@@ -1,11 +1,10 @@
 """The layer around a TF Hub module against calling the module itself."""
 
-import statistics
 import tempfile
 from pathlib import Path
 
 import numpy as np
-from rows import Row, interleave
+from rows import compare, interleave
 
 NUM_ROUNDS = 81  # many short ones: the two of a pair see the same busy moment
 BATCH_SIZE = 128
@@ -28,14 +27,12 @@ def measure_hub_layer():
         layer, module = hub.HubLayer(folder), tf.saved_model.load(folder)
     model = keras.Sequential([keras.Input((None, None, 3)), layer])
     tasks = {
-        "module, s": lambda: module(images).numpy(),
-        "layer, s": lambda: model.predict_on_batch(images),
+        "module": lambda: module(images).numpy(),
+        "layer": lambda: model.predict_on_batch(images),
     }
     one, other = (task() for task in tasks.values())
     np.testing.assert_allclose(one, other, atol=1e-5)
-    seconds = interleave(tasks, NUM_ROUNDS)
-    pairs = zip(seconds["module, s"], seconds["layer, s"], strict=True)
-    ratio = statistics.median(module_s / layer_s for module_s, layer_s in pairs)
-    raw = {"images a batch": BATCH_SIZE, **seconds}
+    spent = interleave(tasks, NUM_ROUNDS)
+    raw = {"images a batch": BATCH_SIZE, **spent}
     name = "images/s: HubLayer / its SavedModel called directly"
-    return [Row(name, ratio, 0.97, raw=raw)]
+    return [compare(name, spent["module"], spent["layer"], 0.97, raw=raw)]

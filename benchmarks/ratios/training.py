@@ -4,7 +4,7 @@ from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
-from rows import Row, interleave, median_ratio, time_s
+from rows import Row, compare, interleave, measure
 
 NUM_ROUNDS = 15
 STEPS_A_ROUND = 10
@@ -36,13 +36,11 @@ def measure_block_rates():
             model.train_on_batch(images, labels) for _ in range(STEPS_A_ROUND)
         ]
 
-    seconds = interleave(
-        {f"{name}, s": steps(model) for name, model in models.items()}, NUM_ROUNDS
-    )
-    ratio = median_ratio(seconds["rates, s"], seconds["bare, s"])
-    raw = {"steps a round": STEPS_A_ROUND, "batch size": BATCH_SIZE, **seconds}
+    tasks = {name: steps(model) for name, model in models.items()}
+    spent = interleave(tasks, NUM_ROUNDS)
+    raw = {"steps a round": STEPS_A_ROUND, "batch size": BATCH_SIZE, **spent}
     name = "s a step: BlockRates(Adam) / Adam"
-    return [Row(name, ratio, 1.05, "at most", raw=raw)]
+    return [compare(name, spent["rates"], spent["bare"], 1.05, "at most", raw)]
 
 
 def measure_staged_thaw():
@@ -51,9 +49,9 @@ def measure_staged_thaw():
     raw = {name: [one[name] for one in rounds] for name in rounds[0]}
     gain = np.mean(raw["staged, accuracy"]) - np.mean(raw["at once, accuracy"])
     raw |= {"labels per class": LABELS_PER_CLASS, "epochs": 3 * EPOCHS}
-    time_ratio = median_ratio(raw["staged, s"], raw["at once, s"])
+    name = "s: thawing in stages / everything at once"
     return [
-        Row("s: thawing in stages / everything at once", time_ratio, None, raw=raw),
+        compare(name, raw["staged"], raw["at once"], None, raw=raw),
         Row("accuracy: in stages - at once, mean of seeds", float(gain), None),
     ]
 
@@ -80,7 +78,7 @@ def _both_ways(seed):
         keras.utils.set_random_seed(seed)
         model = classifier(world.backbone, len(few.class_names))
         settings = {"stages": stages, "seed": seed, "verbose": 0}
-        result[f"{name}, s"] = time_s(
+        result[name] = measure(
             lambda m=model, s=settings: fine_tune(m, few, world.validation, **s)
         )
         result[f"{name}, accuracy"] = model.evaluate(
