@@ -206,7 +206,7 @@ class MeanTeacher(ViewAdapter):
             aggregation="only_first_replica",
             name=f"teacher_{index}",
         )
-        average.assign(weight)
+        average.assign(ops.copy(weight))  # JAX may not give one buffer away twice
         return average
 
     def _follow(self):
