@@ -1,3 +1,6 @@
+import io
+import sys
+
 import numpy as np
 import pytest
 
@@ -61,3 +64,18 @@ def test_check_exercise_survives_answers_of_another_kind(answer, capsys):
     assert f"an answer of type {type(answer).__name__}" in printed
     assert printed.endswith("one number\n")
     assert TICK not in printed
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "cp437", "latin-1"])
+def test_check_prints_on_consoles_without_a_tick(encoding, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding))
+    check(True, "a ≥ b")
+    check(False, "b ≥ a")
+    check_exercise(4, lambda answer: answer == 4, "count them")
+    check_exercise(5, lambda answer: answer == 4, "4 ≤ x ≤ 4")
+    sys.stdout.seek(0)
+    solved, fallen, *rest = sys.stdout.read().splitlines()
+    assert solved[:5] == "ok: a" and solved[-1] == "b"
+    assert "NOT: no longer true here: b" in fallen
+    assert rest[0] == "ok: exercise solved"
+    assert rest[1].startswith("Not right yet. Hint: 4 ")

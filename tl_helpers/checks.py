@@ -1,5 +1,7 @@
 """Checked claims: every sentence of a notebook's prose has its cell."""
 
+import sys
+
 import numpy as np
 
 from tl_helpers import profiles
@@ -29,11 +31,11 @@ def check(condition, claim):
             "expected True or False; compare it, or use .all()."
         )
     if condition:
-        print(TICK, claim)
+        _print(f"{TICK} {claim}")
     elif profiles.is_strict():
         raise AssertionError(f"Not true here: {claim}")
     else:
-        print(f"{YELLOW}{CROSS} no longer true here: {claim}{PLAIN}")
+        _print(f"{YELLOW}{CROSS} no longer true here: {claim}{PLAIN}")
 
 
 def check_exercise(answer, is_right, hint):
@@ -46,13 +48,29 @@ def check_exercise(answer, is_right, hint):
 
     """
     if answer is ...:
-        print(f"Not answered yet. Hint: {hint}")
+        _print(f"Not answered yet. Hint: {hint}")
         return
     try:
-        if is_right(answer):
-            check(True, "exercise solved")
-        else:
-            print(f"Not right yet. Hint: {hint}")
+        is_solved = bool(is_right(answer))
     except Exception as error:  # an answer of another kind, which nobody can foresee
         kind = type(answer).__name__
-        print(f"Got an answer of type {kind} that cannot be checked ({error}). {hint}")
+        _print(f"Got an answer of type {kind} that cannot be checked ({error}). {hint}")
+        return
+    if is_solved:
+        check(True, "exercise solved")
+    else:
+        _print(f"Not right yet. Hint: {hint}")
+
+
+def _print(line):
+    """Print a line, in letters that the console has.
+
+    One in cp1252, as on Windows, has no tick, and would raise over a true claim.
+    """
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        line.encode(encoding)
+    except UnicodeEncodeError:
+        line = line.replace(TICK, "ok:").replace(CROSS, "NOT:")
+        line = line.encode(encoding, "replace").decode(encoding)
+    print(line)
