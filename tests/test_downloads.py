@@ -9,11 +9,15 @@ import os
 import re
 import shutil
 import tarfile
+import warnings
 import zipfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from loopback import (
     CERTIFICATE,
     loopback_fixture,  # noqa: F401 (used by name)
@@ -320,6 +324,32 @@ def test_extract_refuses_members_outside_the_folder(tmp_path, name):
         with pytest.raises(ValueError, match="outside the folder"):
             extract(tmp_path / archive, tmp_path / "out")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.tgz", "a.zip"]
+
+
+PIECES = st.sampled_from(
+    ["a", "..", ".", "", "/", "C:", "\\", "\\..", " ", "\N{BULLET}"]
+)
+
+
+@given(names=st.lists(st.lists(PIECES, min_size=1).map("/".join), min_size=1))
+def test_extract_writes_nothing_outside_whatever_the_names(names):
+    for name in ("a.zip", "a.tgz"):
+        with TemporaryDirectory() as parent:
+            archive, out = Path(parent) / name, Path(parent) / "deep" / "out"
+            if name == "a.zip":
+                with warnings.catch_warnings(action="ignore"):  # of names given twice
+                    with zipfile.ZipFile(archive, "w") as file:
+                        for one in names:
+                            file.writestr(zipfile.ZipInfo(one), "x")
+            else:
+                tar_file(archive, *((tarfile.TarInfo(n), b"x") for n in names))
+            try:
+                extract(archive, out)
+            except ValueError:
+                assert not out.exists()
+            found = {path for path in Path(parent).rglob("*") if path.is_file()}
+            assert all(path == archive or out in path.parents for path in found)
+        assert not Path("/a").exists()
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE])

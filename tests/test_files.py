@@ -3,13 +3,23 @@
 import os
 import struct
 import zlib
+from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from tl_helpers.datasets import decoding, files
-from tl_helpers.datasets.files import ImageFiles, decode_image, file_digest
+from tl_helpers.datasets.files import (
+    ImageFiles,
+    decode_image,
+    file_digest,
+    survey,
+)
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -133,6 +143,8 @@ def png(path, depth, colour, values, clear):
     }
     content = b"\x89PNG\r\n\x1a\n"
     for name, data in chunks.items():
+        if name == b"tRNS" and not data:
+            continue
         check = struct.pack(">I", zlib.crc32(name + data))
         content += struct.pack(">I", len(data)) + name + data + check
     path.write_bytes(content)
@@ -402,6 +414,32 @@ def test_image_files_fingerprint_notices_a_changed_file(twenty, tmp_path):
     before = twenty.fingerprint
     saved(tmp_path, Image.new("L", (5, 5), 255), "00.png")
     assert ImageFiles(twenty.paths, 4).fingerprint != before
+
+
+@given(
+    values=st.lists(st.integers(0, 65535), min_size=16, max_size=16),
+    ends=st.lists(st.integers(-9, 70_000), min_size=2, max_size=2, unique=True),
+)
+def test_decode_image_scales_every_value_as_the_formula_does(values, ends):
+    black, white = sorted(ends)
+    expected = [
+        min(255, max(0, round(Fraction(255 * (x - black), white - black))))
+        for x in values
+    ]
+    with TemporaryDirectory() as folder:
+        path = saved(Path(folder), np.array(values, np.uint16).reshape(4, 4))
+        assert (
+            decode_image(path, 4, (black, white))[..., 0].ravel().tolist() == expected
+        )
+
+
+@pytest.mark.parametrize("colour", [2, 6])
+def test_survey_sees_12_bits_in_colour_files_of_16(tmp_path, colour):
+    values = [(4095, 0, 1000), (4095, 0, 1000, 0)][colour == 6]
+    clear = (4095, 0, 1000) if colour == 2 else ()  # all of it is laid on white
+    path = png(tmp_path / "a.png", 16, colour, [values], clear)
+    _, levels = survey([path], 1)
+    assert levels[path] == (0, 257 * (4095 >> 8), "16 bits a colour")
 
 
 def test_image_files_fingerprint_follows_the_pixel_range(twenty):

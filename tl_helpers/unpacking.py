@@ -114,6 +114,8 @@ def _check_members(limits, members):
         parts, fix = PurePosixPath(name.replace("\\", "/")), "do not trust this archive"
         if parts.is_absolute() or ".." in parts.parts or PureWindowsPath(name).drive:
             fault = "would be written outside the folder"
+        elif not parts.parts and not is_folder:
+            fault = "would take the folder's place"
         elif _is_too_long(parts):
             fault, name = "has a longer name than disks take", name[:20] + "..."
         elif fault == ENCRYPTED:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
-from tl_helpers.datasets.levels import SIXTEEN_BITS, Levels, likely_range
+from tl_helpers.datasets.levels import COLOUR, SIXTEEN_BITS, Levels, likely_range
 
 MAX_PIXELS = 80_000_000  # about 240 MB decoded
 MAX_SIDE_PX = 2**16  # 70 million rows of one pixel take half a minute
@@ -38,7 +38,7 @@ def decode_image(path, size_px, pixel_range=None):
         ValueError: no image, a truncated one, one with values of unknown range, or
             one of more than MAX_PIXELS pixels or MAX_SIDE_PX a side.
     """
-    pixels, levels, _ = _decode(path, size_px, pixel_range)
+    pixels, levels = _decode(path, size_px, pixel_range)
     if pixels is None:
         raise ValueError(
             f"Got {path} with values from {levels.low:g} to {levels.high:g}, expected "
@@ -62,15 +62,14 @@ def decode_and_judge(path, size_px, pixel_range=None):
     Raises:
         ValueError: as `decode_image`.
     """
-    pixels, levels, is_deep = _decode(path, size_px, pixel_range)
+    pixels, levels = _decode(path, size_px, pixel_range)
     if levels is None:
-        scale, kind = (257, "16 bits a colour") if is_deep else (1, "8 bits")
-        levels = Levels(scale * int(pixels.min()), scale * int(pixels.max()), kind)
+        levels = Levels(int(pixels.min()), int(pixels.max()), "8 bits")
     return pixels, levels
 
 
 def _decode(path, size_px, pixel_range):
-    """Return pixels, Levels of one deep channel, and whether colours have 16 bits."""
+    """Return pixels and, where the file has more than 8 bits, its Levels."""
     try:
         check_is_file(path)
         with open(path, "rb") as file, _open(file) as image:
@@ -78,10 +77,11 @@ def _decode(path, size_px, pixel_range):
             raw_mode = _raw_mode(image)
             image.load()
             _scale_transparent_value(image, raw_mode)
-            levels = _levels(image) if image.mode.startswith(("I", "F")) else None
+            levels = _levels(image, raw_mode)
             if levels and levels.kind == "unknown" and pixel_range is None:
-                return None, levels, False
-            rgb = _scaled(image, pixel_range) if levels else to_rgb(image)
+                return None, levels
+            is_one_channel = levels and levels.kind != COLOUR
+            rgb = _scaled(image, pixel_range) if is_one_channel else to_rgb(image)
             upright = ImageOps.exif_transpose(rgb)
     except Exception as error:  # Pillow's readers raise whatever a bad file provokes
         raise ValueError(
@@ -91,7 +91,7 @@ def _decode(path, size_px, pixel_range):
             f"{_way_out(path)}."
         ) from error
     square = ImageOps.fit(upright, (size_px, size_px), Image.Resampling.BILINEAR)
-    return np.asarray(square), levels, ";16" in raw_mode
+    return np.asarray(square), levels
 
 
 def _open(file):
@@ -171,7 +171,14 @@ def _way_out(path):
     return "repair, shrink or remove it"
 
 
-def _levels(image):
+def _levels(image, raw_mode):
+    """What a file of more than 8 bits holds; None where it has no more."""
+    if not image.mode.startswith(("I", "F")):
+        if ";16" not in raw_mode:
+            return None
+        bands = zip(image.getbands(), image.getextrema(), strict=True)
+        ends = [end for band, pair in bands if band != "A" for end in pair]
+        return Levels(257 * min(ends), 257 * max(ends), COLOUR)
     values = np.asarray(image)
     if not np.isfinite(values).all():
         raise ValueError("values that are not finite (NaN or infinity)")

@@ -205,7 +205,7 @@ def read_class_folders(folder, class_names=None):
     """
     folders = {}
     for entry in os.scandir(folder):
-        if not entry.is_dir() or is_hidden(entry.name):
+        if is_hidden(entry.name) or not _is_folder(entry):
             continue
         name = composed(entry.name)
         if name in folders:
@@ -264,10 +264,17 @@ def walk(folder, seen=()):
         seen.add((status.st_dev, status.st_ino))
         for entry in entries:
             if not is_hidden(entry.name):
-                if os.path.isdir(entry.path):
+                if _is_folder(entry):
                     waiting.append(entry.path)
                 else:
                     yield entry.path
+
+
+def _is_folder(entry):
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def is_hidden(name):

@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 SIXTEEN_BITS = (0, 65535)
+COLOUR = "16 bits a colour"
 # Of 256 levels; below, a set was hardly meant to look as it comes out.
-FEW_LEVELS = {"8 bits": 32, "16 bits": 128, "16 bits a colour": 128, "unknown": 0}
+FEW_LEVELS = {"8 bits": 32, "16 bits": 128, COLOUR: 128, "unknown": 0}
 
 
 class Levels(NamedTuple):
