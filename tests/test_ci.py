@@ -144,6 +144,17 @@ def test_plain_test_files_load_no_keras():
     assert done.stdout == "set()\n", done.stderr
 
 
+def test_ci_run_installs_jax_and_runs_what_is_written_for_it():
+    (install,) = [x for x in CI_RUN.splitlines() if "[jax]" in x]
+    assert "-c constraints.txt" in install
+    (_, run) = CI_RUN.split("KERAS_BACKEND=jax ")
+    command = run.partition("\n\n")[0]
+    assert "-m pytest" in command and '-m "slow or not slow"' in command
+    (names,) = re.findall(r"tests/test_{(.*)}.py", command)
+    assert "jax" in names.split(",")
+    assert all((ROOT / f"tests/test_{name}.py").exists() for name in names.split(","))
+
+
 def test_ci_run_repeats_only_what_touches_keras():
     (line,) = [line for line in CI_RUN.splitlines() if "venv-colab/bin" in line]
     assert line.endswith('-m "not plain"')
