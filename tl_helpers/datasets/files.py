@@ -298,9 +298,20 @@ def _digest(path, size, changed_ns):
 
 
 def _in_blocks(function, paths):
-    """Map over paths in threads; a task that waits costs 1 kB, so not all at once."""
-    for start in range(0, len(paths), 1024):
-        yield from _pool().map(function, paths[start : start + 1024])
+    """Map over paths in threads, some a task: known files take less than a task does.
+
+    A task that waits costs 1 kB, so not all at once.
+    """
+    size = max(1, min(32, len(paths) // (4 * MAX_THREADS)))
+
+    def work(block):
+        return [function(path) for path in block]
+
+    for start in range(0, len(paths), 1024 * size):
+        part = paths[start : start + 1024 * size]
+        blocks = [part[i : i + size] for i in range(0, len(part), size)]
+        for results in _pool().map(work, blocks):
+            yield from results
 
 
 @cache
