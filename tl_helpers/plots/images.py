@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from tl_helpers.datasets.image_set import ImageSet
+from tl_helpers.datasets.levels import how_to_convert
 from tl_helpers.inputs import (
     check_kind,
     check_mapping,
@@ -142,6 +143,7 @@ def _check_image(image):
     image = check_numbers("image", image, "(height, width, 3)")
     if image.dtype != np.uint8 and not 0 <= image.min() <= image.max() <= 1:
         raise ValueError(
-            f"Got an image of type {image.dtype} up to {image.max():g}, expected uint8 "
-            "in [0, 255]; convert with np.clip(x, 0, 255).astype('uint8')."
+            f"Got an image of type {image.dtype} from {image.min():g} to "
+            f"{image.max():g}, expected uint8 in [0, 255]; convert with "
+            f"{how_to_convert(image)}."
         )
