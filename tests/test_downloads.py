@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from loopback import (
     CERTIFICATE,
@@ -331,6 +331,7 @@ PIECES = st.sampled_from(
 )
 
 
+@settings(max_examples=50)
 @given(names=st.lists(st.lists(PIECES, min_size=1).map("/".join), min_size=1))
 def test_extract_writes_nothing_outside_whatever_the_names(names):
     for name in ("a.zip", "a.tgz"):
@@ -409,7 +410,7 @@ def test_extract_refuses_a_tar_that_is_cut_anywhere(tmp_path):
 def test_extract_refuses_a_tgz_that_is_cut_anywhere(tmp_path):
     whole = gzip.compress(plain_tar())
     path = tmp_path / "a.tgz"
-    for cut in range(len(whole)):
+    for cut in (*range(0, len(whole) - 20, 9), *range(len(whole) - 20, len(whole))):
         path.write_bytes(whole[:cut])
         with pytest.raises(ValueError, match="a.tgz is damaged or no archive"):
             extract(path, tmp_path / "out")

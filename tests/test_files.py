@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -416,6 +416,7 @@ def test_image_files_fingerprint_notices_a_changed_file(twenty, tmp_path):
     assert ImageFiles(twenty.paths, 4).fingerprint != before
 
 
+@settings(max_examples=50)
 @given(
     values=st.lists(st.integers(0, 65535), min_size=16, max_size=16),
     ends=st.lists(st.integers(-9, 70_000), min_size=2, max_size=2, unique=True),
