@@ -49,7 +49,7 @@ class Loopback:
 def _handler(loopback):
     class Handler(BaseHTTPRequestHandler):
         def do_CONNECT(self):  # asked as a proxy
-            self.send_error(407)
+            self.send_error(403 if self.path.startswith("forbidden") else 407)
 
         def do_GET(self):
             if "://" in self.path:

@@ -215,7 +215,7 @@ def proxied(loopback, monkeypatch):
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_fetch_names_a_proxy_that_is_not_there(proxied, tmp_path, scheme):
     proxied(9)
-    sentence = "no answer from the proxy 127.0.0.1:9.*unset HTTPS_PROXY"
+    sentence = "the proxy 127.0.0.1:9 does not answer.*unset HTTPS_PROXY"
     with pytest.raises(DownloadError, match=sentence) as error:
         fetch(f"{scheme}://nowhere.invalid/a.zip", tmp_path)
     assert "secret" not in str(error.value)
@@ -230,6 +230,12 @@ def test_fetch_names_a_proxy_that_asks_for_a_password(
     with pytest.raises(DownloadError, match=f"{sentence}.*user:password@host") as error:
         fetch(f"{scheme}://nowhere.invalid/a.zip", tmp_path)
     assert "secret" not in str(error.value)
+
+
+def test_fetch_says_what_a_proxy_refuses_with(proxied, loopback, tmp_path):
+    proxied(loopback.port)
+    with pytest.raises(DownloadError, match=r"the proxy \S+ answered 403 Forbidden"):
+        fetch("https://forbidden.invalid/a.zip", tmp_path)
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "http://", "nonsense://x"])

@@ -229,9 +229,11 @@ def _explain(error, url):
             f"the proxy {_proxy(url)} asks for a user name and password",
             "put them into HTTPS_PROXY and HTTP_PROXY, http://user:password@host:port",
         )
+    refusal = re.search("Tunnel connection failed: ([^')]*)", text)
     if is_proxy:
+        said = f"answered {refusal[1]}" if refusal else "does not answer"
         return (
-            f"no answer from the proxy {_proxy(url)}",
+            f"the proxy {_proxy(url)} {said}",
             "correct or unset HTTPS_PROXY and HTTP_PROXY",
         )
     check = "check the network and try again"
