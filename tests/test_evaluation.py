@@ -298,7 +298,9 @@ def test_binomial_interval_counts_images(num_right, num_images, sentence):
         evaluation.binomial_interval(num_right, num_images)
 
 
-@pytest.mark.parametrize("scores", [[0.5, np.nan], ["a", "b"], [[0.5], [0.5]]])
+@pytest.mark.parametrize(
+    "scores", [[0.5, np.nan], ["a", "b"], [[0.5], [0.5]], [81.3, 80.2]]
+)
 def test_score_table_refuses_what_are_no_scores(scores):
     with pytest.raises(ValueError, match="Got scores of 'probe'.*expected"):
         evaluation.ScoreTable(2, {"probe": scores})

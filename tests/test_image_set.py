@@ -92,6 +92,19 @@ def test_image_set_keeps_its_own_extras():
         make_set([0, 1, 1], extras=[1, 2, 3])
 
 
+def test_image_set_names_a_provenance_that_is_none():
+    with pytest.raises(ValueError, match="provenance of type str, expected Provenance"):
+        replace(make_set([0, 1]), provenance="my camera")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"batch_size": 0}, {"shuffle": "no"}, {"seed": "a"}, {"seed": 0.5}]
+)
+def test_batches_refuse_wrong_arguments(hundred, wrong):
+    with pytest.raises(ValueError, match=f"Got {next(iter(wrong))}=.*, expected"):
+        hundred.batches(**{"batch_size": 10, **wrong})
+
+
 def test_image_set_names_class_names_that_are_none():
     images = make_set([0, 1])
     assert replace(images, class_names=["a", "b"]).class_names == ("a", "b")

@@ -124,6 +124,7 @@ def test_check_same_classes_compares_only_what_both_know():
         ({"ant": 1, "bee": 0}, "Got class_names=.*ant.*, expected"),
         ((0, 1), r"Got class_names=\(0, 1\), expected a name for each class"),
         (("ant", "bee", "ant"), "Got class name 'ant' twice"),
+        (("ant", " "), "expected a name for each class"),
     ],
 )
 def test_check_class_names_refuses(names, sentence):
@@ -194,6 +195,7 @@ def test_check_labels_takes_class_numbers_and_nothing_else(numbers, kind):
         (1, r"of type int64 and shape \(\).*\[\[3\]\]"),
         (None, "of type object"),
         (["a"], "of type <U1"),
+        ((1, 2), r"expected a slice, a mask or whole numbers \(k,\)"),
     ],
 )
 def test_check_rows_names_what_is_no_row(rows, sentence):

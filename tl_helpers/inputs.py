@@ -160,7 +160,7 @@ def check_rows(rows, num_rows):
             f"Got a mask of {len(chosen)} rows for {num_rows}, expected one value for "
             "each row; make it from labels of the same set."
         )
-    if chosen.ndim != 1 or chosen.dtype.kind not in "biu":
+    if isinstance(rows, tuple) or chosen.ndim != 1 or chosen.dtype.kind not in "biu":
         raise ValueError(
             f"Got rows of type {chosen.dtype} and shape {chosen.shape}, expected a "
             "slice, a mask or whole numbers (k,); write [[3]] for row 3 alone."
@@ -203,7 +203,7 @@ def check_class_names(class_names):
     without_order = str | bytes | set | frozenset | dict
     has_order = np.iterable(class_names) and not isinstance(class_names, without_order)
     names = tuple(class_names) if has_order else ()
-    if not names or not all(isinstance(name, str) for name in names):
+    if not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise ValueError(
             f"Got {shown('class_names', class_names)}, expected a name for each class "
             'in the order of their numbers; for example ("cat", "dog").'

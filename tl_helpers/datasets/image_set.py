@@ -11,6 +11,8 @@ from tl_helpers.datasets.files import resize_pixels
 from tl_helpers.datasets.levels import how_to_convert
 from tl_helpers.inputs import (
     check_class_names,
+    check_flag,
+    check_kind,
     check_labels,
     check_rows,
     check_whole,
@@ -63,6 +65,7 @@ class ImageSet:
 
     def __post_init__(self):
         """Check the parts against each other and make the arrays read-only."""
+        check_kind(Provenance, provenance=self.provenance)
         names = check_class_names(self.class_names)
         labels = _check_parts(self.images, self.labels, len(names), self.extras)
         object.__setattr__(self, "labels", _read_only(labels))
@@ -160,8 +163,9 @@ class ImageSet:
 
         Args:
             batch_size: int >= 1; the last batch may be smaller, nothing is dropped.
-            shuffle: reshuffle at every epoch; or a callable without arguments, asked
-                at the beginning of every epoch for its order, int64 (n,).
+            shuffle: bool, whether to reshuffle at every epoch; or a callable without
+                arguments, asked at the beginning of every epoch for its order,
+                int64 (n,).
             seed: int; the same seed gives the same order of epochs.
             augment: None or a callable (images, labels) -> (images, labels) on
                 batches. Let it draw from Keras layers: once a global seed is set,
@@ -172,9 +176,13 @@ class ImageSet:
             int64 (b,).
 
         Raises:
-            ValueError: a batch size below 1.
+            ValueError: a batch size below 1, or arguments of another kind.
         """
         check_whole(1, batch_size=batch_size)
+        check_whole(seed=seed)
+        if not callable(shuffle):
+            check_flag(shuffle=shuffle)
+
         import tensorflow as tf
 
         rows = tf.data.Dataset.range(len(self))

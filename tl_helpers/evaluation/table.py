@@ -20,7 +20,7 @@ class ScoreTable(dict):
 
     Raises:
         ValueError: a row, there or later, with another number of scores, or with one
-            that is no finite number.
+            that is no number or lies outside [-1, 1].
     """
 
     def __init__(self, seeds, rows=()):
@@ -92,5 +92,10 @@ class ScoreTable(dict):
             raise ValueError(
                 f"Got {len(scores)} scores of {method!r}, expected {self.num_seeds}, "
                 "one for each seed; methods that saw other seeds cannot be compared."
+            )
+        if np.abs(scores).max() > 1:
+            raise ValueError(
+                f"Got scores of {method!r} up to {np.abs(scores).max():g}, expected "
+                "shares, which are printed in percent; divide percent by 100."
             )
         return scores.astype(float).tolist()
