@@ -2,6 +2,7 @@
 
 import os
 import struct
+import tracemalloc
 import zlib
 from fractions import Fraction
 from pathlib import Path
@@ -465,6 +466,22 @@ def test_image_files_number_copies_alike(twenty, tmp_path):
     (tmp_path / "07.png").write_bytes((tmp_path / "03.png").read_bytes())
     copies = twenty.copies
     assert copies[7] == copies[3] and len(set(copies.tolist())) == 19
+
+
+def test_a_file_takes_little_memory_beside_its_path(tmp_path, monkeypatch):
+    """Sets of a hundred thousand files are made to be larger than memory."""
+    paths = [str(tmp_path / f"{row:04d}.jpg") for row in range(1000)]
+    for row, path in enumerate(paths):
+        Path(path).write_bytes(row.to_bytes(2, "little"))
+    monkeypatch.setattr(files, "UNSETTLED_NS", 0)  # new files are remembered at once
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    images = ImageFiles(paths, 8)
+    first = images.fingerprint
+    taken = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert images.fingerprint == first
+    assert taken / len(paths) < 200  # bytes; a tuple for each took 270
 
 
 def test_file_digest_is_the_sha256(tmp_path):

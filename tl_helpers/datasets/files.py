@@ -2,11 +2,12 @@
 
 import hashlib
 import os
+import struct
 import time
 import unicodedata
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from tl_helpers.datasets.decoding import (
 )
 
 MAX_THREADS = min(8, os.cpu_count() or 1)
+MAX_DIGESTS = 2**18
+_DIGESTS = {}  # path: size, time of change (ns) and sha256, as 48 bytes
 UNSETTLED_NS = 10**9  # within a tick of the clock a file may change unseen
 # Left in folders by Windows, macOS, and by Synology's and QNAP's disks.
 CLUTTER = {
@@ -284,17 +287,20 @@ def is_hidden(name):
 
 def file_digest(path):
     """Return sha256 of a file's bytes; repeated calls read an unchanged file once."""
-    status = check_is_file(path)
+    status, path = check_is_file(path), str(path)
     changed_ns = max(status.st_mtime_ns, status.st_ctime_ns)
-    if time.time_ns() - changed_ns < UNSETTLED_NS:
-        return _digest.__wrapped__(path, status.st_size, changed_ns)
-    return _digest(str(path), status.st_size, changed_ns)
-
-
-@lru_cache(maxsize=2**18)
-def _digest(path, size, changed_ns):
+    is_settled = time.time_ns() - changed_ns >= UNSETTLED_NS
+    stamp = struct.pack("<qq", status.st_size, changed_ns)
+    known = _DIGESTS.get(path, b"")
+    if is_settled and known.startswith(stamp):
+        return known[len(stamp) :]
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
+        digest = hashlib.file_digest(file, "sha256").digest()
+    if is_settled:
+        if len(_DIGESTS) >= MAX_DIGESTS:
+            _DIGESTS.clear()
+        _DIGESTS[path] = stamp + digest
+    return digest
 
 
 def _in_blocks(function, paths):
