@@ -56,6 +56,8 @@ def test_image_set_names_labels_out_of_range():
     [
         (np.zeros((3, 4, 4, 3), np.float32), "Got float32 images, expected uint8"),
         (np.zeros((3, 4, 4), np.uint8), r"shape \(3, 4, 4\)"),
+        (np.full((3, 4, 4, 3), "a"), "Got images of .*expected numbers"),
+        ([[1, 2]], r"Got images of type list and shape \(\), expected numbers"),
         (np.zeros((3, 4, 4, 1), np.uint8), r"shape \(3, 4, 4, 1\)"),
         (np.zeros((2, 4, 4, 3), np.uint8), r"labels of shape \(3,\) for 2 rows"),
     ],

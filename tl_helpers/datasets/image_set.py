@@ -215,11 +215,12 @@ def _read_only(array):
 
 def _check_parts(images, labels, num_classes, extras):
     """Return the labels as int64 (n,), or say what does not fit."""
-    shape = getattr(images, "shape", ())
-    if len(shape) != 4 or shape[-1] != 3:
+    is_known = isinstance(images, np.ndarray) or hasattr(images, "subset")
+    shape = images.shape if is_known else ()
+    if len(shape) != 4 or shape[-1] != 3 or images.dtype.kind not in "biuf":
         raise ValueError(
             f"Got images of type {type(images).__name__} and shape {shape}, expected "
-            "an array (n, height, width, 3) or ImageFiles; convert them to RGB first."
+            "numbers (n, height, width, 3) in an array; convert them to RGB first."
         )
     if images.dtype != np.uint8:
         raise ValueError(
