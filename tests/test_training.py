@@ -113,3 +113,5 @@ def test_accuracy_takes_images_and_features(model):
     constant = keras.Sequential([keras.Input((2,)), keras.layers.Identity()])
     rows = Features(np.array([[0.0, 1], [1, 0], [0, 1]]), np.array([1, 1, 1]))
     assert training.accuracy(constant, rows) == pytest.approx(2 / 3)
+    with pytest.raises(ValueError, match="from 1 to 2, expected 0 to 1 for 2 classes"):
+        training.accuracy(constant, Features(rows.values, [1, 1, 2]))

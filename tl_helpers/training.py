@@ -10,6 +10,7 @@ from tl_helpers.inputs import (
     check_callable,
     check_kind,
     check_labelled,
+    check_labels,
     check_numbers,
     check_positive,
     check_whole,
@@ -202,12 +203,14 @@ def accuracy(model, labelled):
         float in [0, 1].
 
     Raises:
-        ValueError: as for `predict_logits`, or labels that do not fit.
+        ValueError: as for `predict_logits`, or labels that do not fit, such as those
+            of a class for which the model has no logit.
     """
     if not hasattr(labelled, "pixels"):
         check_labelled("test set", labelled)
-    answers = predict_logits(model, labelled).argmax(axis=1)
-    return evaluation.accuracy(answers, labelled.labels)
+    logits = predict_logits(model, labelled)
+    labels = check_labels("", logits, labelled.labels, logits.shape[-1])
+    return evaluation.accuracy(logits.argmax(axis=1), labels)
 
 
 def _in_memory(rows):
