@@ -174,6 +174,22 @@ def test_kept_refuses_a_damaged_folder(tmp_path):
         Kept(tmp_path, IDENTITY)
 
 
+@pytest.mark.parametrize("arrays", [{}, {"rows": [np.arange(9)]}])
+def test_kept_goes_on_where_a_disk_is_full(tmp_path, monkeypatch, arrays):
+    kept = Kept(tmp_path, IDENTITY)
+    kept.put("a", {"x": 1}, **arrays)
+
+    def full(*_):
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage.os, "replace", full)
+        with pytest.warns(UserWarning, match="No space left on device; expected"):
+            kept.put("a", {"x": 2}, **arrays)
+    assert kept.get("a")["x"] == 1
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_kept_refuses_results_that_nothing_describes(tmp_path):
     Kept(tmp_path, IDENTITY).put("a", {"x": 1})
     (tmp_path / "identity.json").unlink()

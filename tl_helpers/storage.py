@@ -7,6 +7,7 @@ import re
 import secrets
 import shutil
 import time
+import warnings
 import zipfile
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -97,7 +98,7 @@ def read_json(path):
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 
@@ -159,7 +160,14 @@ def describe(thing):
             names.setdefault(name, f"{kind} {len(names)}")
         return found
 
-    config = json.dumps(keras.saving.serialize_keras_object(thing))
+    try:  # not how a model is compiled, which may be by anything
+        own = {"class_name": type(thing).__name__, "config": thing.get_config()}
+        config = json.dumps(keras.saving.serialize_keras_object(own))
+    except NotImplementedError as error:
+        raise TypeError(
+            f"Got {type(thing).__name__} with a part that has no get_config, expected "
+            "layers, functions and optimizers of Keras or of this package"
+        ) from error
     for hook in (leave_out, number):
         config = json.dumps(json.loads(config, object_hook=hook), sort_keys=True)
     return re.sub(r'"([^"\\]*)"', lambda x: f'"{names.get(x[1], x[1])}"', config)
@@ -243,6 +251,9 @@ class Kept:
     def put(self, key, content, **arrays):
         """Keep a result, wholly or not at all.
 
+        Where it cannot be written, a warning says so and the work goes on: after a kill
+        it begins behind what was kept before.
+
         Args:
             key: anything whose `repr` tells it from the others.
             content: dict of JSON values.
@@ -250,6 +261,16 @@ class Kept:
         """
         if self.folder is None:
             return
+        try:
+            self._write(key, content, arrays)
+        except OSError as error:
+            warnings.warn(
+                f"Got no place for {key!r} in {self.folder}: {error}; expected a "
+                "folder that can be written, with room; make some, the work goes on.",
+                stacklevel=2,
+            )
+
+    def _write(self, key, content, arrays):
         if not arrays:
             write_json(self.path(key, ".json"), content)
             return

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 from typing import NamedTuple
 
 import keras
@@ -18,6 +19,7 @@ from tl_helpers.inputs import (
     check_positive,
     check_same_classes,
     check_whole,
+    shown,
 )
 from tl_helpers.saving import read_variables, set_variables
 from tl_helpers.storage import Kept, describe, hash_arrays
@@ -124,6 +126,7 @@ def fine_tune(
     """
     check_kind(Classifier, model=model)
     check_kind(ImageSet, train=train, validation=validation)
+    check_kind(str, os.PathLike, type(None), folder=folder)
     check_whole(1, batch_size=batch_size)
     check_whole(seed=seed)
     _check_images(model, train, validation)
@@ -193,8 +196,8 @@ def _check_callbacks(callbacks):
     kind = keras.callbacks.Callback
     if not is_list or not all(isinstance(one, kind) for one in callbacks):
         raise ValueError(
-            f"Got callbacks {callbacks!r}, expected a list of Keras callbacks; put "
-            "brackets around a single one."
+            f"Got {shown('callbacks', callbacks)}, expected a list of Keras "
+            "callbacks; put brackets around a single one."
         )
 
 
@@ -203,8 +206,9 @@ def _check_stages(model, stages):
     is_list = isinstance(stages, list | tuple) and not isinstance(stages, Stage)
     if not is_list or not stages or not all(isinstance(x, Stage) for x in stages):
         raise ValueError(
-            f"Got stages {stages!r}, expected a list of at least one Stage; give "
-            "[Stage(from_block, epochs, learning_rate)], or None for the usual plan."
+            f"Got {shown('stages', stages)}, expected a list of at least one Stage; "
+            "give [Stage(from_block, epochs, learning_rate)], or None for the usual "
+            "plan."
         )
     for stage in stages:
         check_choice((*model.block_layers, HEAD), from_block=stage.from_block)
@@ -381,6 +385,7 @@ def _describe(model, train, validation, stages, optimizers, augment, callbacks):
         "model": hashlib.sha256(network.encode()).hexdigest(),
         "start weights": hash_arrays(*read_variables(model.variables)),
         "stages": [list(stage) for stage in stages],
+        "patience": PATIENCE,
         "optimizer": steps,
         "augment": None if augment is None else _describe_policy(augment),
     }
