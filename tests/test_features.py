@@ -259,7 +259,7 @@ def test_class_names_go_along_with_features(backbone):
         (np.ones((3, 2)), ["a", "b", "b"], None, "such as a, b, b, expected class num"),
         (np.ones((3, 2)), [0, 1, 2], ("a", "b"), "from 0 to 2, expected 0 to 1 for 2"),
         (np.ones((3, 2)), [0, 1, 1], ("a", "a"), "class name 'a' twice"),
-        ("abc", [0, 1, 1], None, "values of type str, expected an array"),
+        ("abc", [0, 1, 1], None, "values of type str and shape"),
     ],
 )
 def test_features_refuse_labels_that_do_not_fit(values, labels, names, sentence):

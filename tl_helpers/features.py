@@ -18,7 +18,16 @@ from keras import ops
 from tqdm import tqdm
 
 from tl_helpers import profiles
-from tl_helpers.inputs import check_class_names, check_labels, check_rows
+from tl_helpers.backbones.backbone import Backbone
+from tl_helpers.datasets.image_set import ImageSet
+from tl_helpers.inputs import (
+    check_class_names,
+    check_features,
+    check_kind,
+    check_labels,
+    check_numbers,
+    check_rows,
+)
 from tl_helpers.storage import (
     read_json,
     remove_left_overs,
@@ -58,12 +67,8 @@ class Features:
 
     def __post_init__(self):
         """Check the labels against the values and the names."""
-        values, names = np.asarray(self.values), self.class_names
-        if not values.ndim:
-            raise ValueError(
-                f"Got values of type {type(self.values).__name__}, expected an array "
-                "(n, d); take those of an ImageSet, features.extract(backbone, images)."
-            )
+        names = self.class_names
+        values = check_numbers("values", self.values, "(n, ...)", 0, finite=False)
         if names is not None:
             names = check_class_names(names)
         num_classes = None if names is None else len(names)
@@ -103,8 +108,10 @@ def extract(backbone, image_set, block=None):
         Features: values float32 (n, d), labels int64 (n,) and class names.
 
     Raises:
-        ValueError: no such block.
+        ValueError: no Backbone, no ImageSet, or no such block.
     """
+    check_kind(Backbone, backbone=backbone)
+    check_kind(ImageSet, image_set=image_set)
     block = block or backbone.blocks[-1]
     key = _key(backbone, image_set, block)
     values = None if key is None else _read_entry(key)
@@ -128,7 +135,12 @@ def compute(backbone, image_set, block=None):
 
     Returns:
         float32 (n, d).
+
+    Raises:
+        ValueError: as for `extract`.
     """
+    check_kind(Backbone, backbone=backbone)
+    check_kind(ImageSet, image_set=image_set)
     network = backbone.extractor(block)
     shape = image_set.images.shape[1:]
     size = batch_size(shape)
@@ -158,6 +170,7 @@ def batch_size(shape):
     Returns:
         int, a power of two from 8 to 128.
     """
+    check_numbers("shape", shape, "(3,)")
     if profiles.has_gpu():
         return MAX_BATCH_SIZE
     fitting = max(1, PIXELS_AT_ONCE / (shape[0] * shape[1]))
@@ -218,12 +231,14 @@ def standardise(rows, like=None):
         shifted only.
 
     Raises:
-        ValueError: another width than `like`'s.
+        ValueError: no table of finite numbers, or another width than `like`'s.
     """
     values, reference = (
         x.values if isinstance(x, Features) else np.asarray(x)
         for x in (rows, rows if like is None else like)
     )
+    check_numbers("rows", values, "(n, d)")
+    check_features("rows that give the unit", reference)
     if values.shape[1:] != reference.shape[1:]:
         raise ValueError(
             f"Got rows of shape {values.shape} to standardise like rows of shape "

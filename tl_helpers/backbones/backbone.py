@@ -6,6 +6,7 @@ import operator
 import keras
 from keras import layers, ops
 
+from tl_helpers.inputs import check_flag
 from tl_helpers.storage import describe, hash_arrays
 
 
@@ -79,8 +80,8 @@ class Backbone:
         Raises:
             ValueError: no block of that name.
         """
-        block = block or self.blocks[-1]
-        if block not in self.block_layers:
+        block = self.blocks[-1] if block is None else block
+        if block not in self.blocks:
             raise ValueError(
                 f"{self.name} has no block {block!r}; expected one of "
                 f"{', '.join(self.blocks)}."
@@ -98,6 +99,7 @@ class Backbone:
             keras.Model from images to (batch, channels), or to the activation map
             (batch, height, width, channels). It shares the backbone's weights.
         """
+        check_flag(pool=pool)
         end = self.output(block)
         key = (id(end), pool)  # the extractor keeps it alive
         if key not in self._extractors:

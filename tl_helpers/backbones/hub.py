@@ -17,6 +17,8 @@ import keras
 from keras import layers, ops
 
 from tl_helpers import downloads, profiles
+from tl_helpers.backbones.backbone import Backbone
+from tl_helpers.inputs import check_kind
 from tl_helpers.storage import whole_or_nothing
 
 MODULE_FILE = "saved_model.pb"
@@ -197,6 +199,8 @@ def export_module(backbone, folder, block=None, pool=True):
     """
     import tensorflow as tf
 
+    check_kind(Backbone, backbone=backbone)
+    check_kind(str, os.PathLike, folder=folder)
     folder = Path(folder)
     if folder.exists():
         raise FileExistsError(

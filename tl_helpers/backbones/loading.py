@@ -9,7 +9,7 @@ from tl_helpers.backbones import applications, hub
 from tl_helpers.backbones.backbone import Backbone
 from tl_helpers.backbones.embedded import BLOCKS, build_network
 from tl_helpers.datasets.image_set import Provenance
-from tl_helpers.inputs import check_channels_last
+from tl_helpers.inputs import check_channels_last, check_flag, check_kind
 
 _HUB = "hub:"
 _LICENCES = {
@@ -38,6 +38,8 @@ def load(name, pretrained=True):
         OSError: weights that are neither here nor to be had.
     """
     check_channels_last()
+    check_kind(str, name=name)
+    check_flag(pretrained=pretrained)
     if name.startswith(_HUB):
         backbone = _load_hub(name, pretrained)
     elif name == "embedded":

@@ -193,6 +193,7 @@ def nce(source_labels, labels):
 
     Source: Tran et al. 2019 (arXiv:1908.08142).
     """
+    labels = check_labels("", None, labels)
     source_labels = check_labels("source", labels, source_labels)
     return leep(_one_hot(source_labels), labels)
 

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from tl_helpers.inputs import check_kind, check_not_negative
+
 
 @keras.saving.register_keras_serializable("tl_helpers")
 class BlockRates(keras.optimizers.Optimizer):
@@ -34,11 +36,9 @@ class BlockRates(keras.optimizers.Optimizer):
     def __init__(self, optimizer, rates, name=None):
         super().__init__(learning_rate=0.0, name=name)
         self.optimizer = keras.optimizers.get(optimizer)
+        check_kind(dict, rates=rates)
+        check_not_negative(**{f"rate of {name}": rate for name, rate in rates.items()})
         self.rates = {name: float(rate) for name, rate in rates.items()}
-        if min(self.rates.values(), default=0) < 0:
-            raise ValueError(
-                f"Got rates {self.rates}, expected none below 0; 0 keeps a layer still."
-            )
         if self.optimizer.use_ema:
             raise ValueError(
                 "Got an optimizer with use_ema=True, whose averages would hold steps "

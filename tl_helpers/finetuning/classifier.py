@@ -3,8 +3,19 @@
 import keras
 import numpy as np
 from keras import layers, ops
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
 
+from tl_helpers.backbones.backbone import Backbone
 from tl_helpers.backbones.hub import HubLayer
+from tl_helpers.inputs import (
+    check_choice,
+    check_flag,
+    check_kind,
+    check_not_negative,
+    check_share,
+    check_whole,
+)
 from tl_helpers.training import share_of_a_replica
 
 HEAD = "head"
@@ -102,13 +113,13 @@ def classifier(backbone, num_classes, block=None, hidden_units=(), dropout=0.0):
         float32 (batch, num_classes). Compile it yourself.
 
     Raises:
-        ValueError: no such block, or fewer than two classes.
+        ValueError: no such block, fewer than two classes, or no widths or share.
     """
-    if num_classes < 2:
-        raise ValueError(
-            f"Got num_classes={num_classes}, expected at least 2; a yes-or-no task "
-            "has two classes."
-        )
+    check_kind(Backbone, backbone=backbone)
+    check_whole(2, num_classes=num_classes)  # a yes-or-no task has two
+    check_kind(list, tuple, hidden_units=hidden_units)
+    check_whole(1, **{f"hidden_units[{i}]": x for i, x in enumerate(hidden_units)})
+    check_share(dropout=dropout)
     backbone.output(block)  # says which blocks there are
     network = keras.models.clone_model(backbone.network)
     network.set_weights(backbone.network.get_weights())
@@ -142,11 +153,19 @@ def start_from_probe(model, probe):
             block, with every class present.
 
     Raises:
-        ValueError: the probe's features or classes are not the head's.
+        ValueError: no logistic probe, or one whose features or classes are not the
+            head's.
 
     Source: Kumar et al. 2022 (arXiv:2202.10054).
     """
+    check_kind(Classifier, model=model)
     pipeline = getattr(probe, "best_estimator_", probe)
+    is_pipeline = isinstance(pipeline, Pipeline)
+    if not is_pipeline or not isinstance(pipeline[-1], LogisticRegression):
+        raise ValueError(
+            f"Got a probe of type {type(pipeline).__name__}, expected a logistic one, "
+            "whose weights are a head's; fit it with fit_probe(train, 'logistic')."
+        )
     scaler, regression = pipeline[0], pipeline[-1]
     kernel = regression.coef_ / scaler.scale_  # (classes, d)
     bias = regression.intercept_ - kernel @ scaler.mean_  # (classes,)
@@ -170,7 +189,11 @@ def parts(model):
 
     Returns:
         {part name: list of keras layers}, from the input to "head".
+
+    Raises:
+        ValueError: no Classifier.
     """
+    check_kind(Classifier, model=model)
     listed, seen = {}, set()
     ends = {**model.block_layers, HEAD: model.layers[-1].name}
     for part, end in ends.items():
@@ -187,6 +210,7 @@ def freeze(model):
     Args:
         model: Classifier; changed in place.
     """
+    check_kind(Classifier, model=model)
     _set_trainable(model, (HEAD,), batch_norm=False)
 
 
@@ -206,11 +230,10 @@ def thaw(model, from_block, batch_norm=False):
     Raises:
         ValueError: no block of that name.
     """
+    check_kind(Classifier, model=model)
     names = (*model.block_layers, HEAD)
-    if from_block not in names:
-        raise ValueError(
-            f"Got block {from_block!r}, expected one of {', '.join(names)}."
-        )
+    check_choice(names, from_block=from_block)
+    check_flag(batch_norm=batch_norm)
     _set_trainable(model, names[names.index(from_block) :], batch_norm)
 
 
@@ -246,6 +269,8 @@ def layer_rates(model, rates):
     Raises:
         ValueError: no part of that name.
     """
+    check_kind(dict, rates=rates)
+    check_not_negative(**{f"rate of {name}": rate for name, rate in rates.items()})
     members = parts(model)
     unknown = sorted(set(rates) - set(members))
     if unknown:

@@ -5,8 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from tl_helpers import probes
+from tl_helpers.datasets.image_set import ImageSet
 from tl_helpers.features import Features
-from tl_helpers.inputs import check_same_classes
+from tl_helpers.inputs import check_kind, check_same_classes, check_whole
+from tl_helpers.training import check_fits
 
 
 class Forgetting(NamedTuple):
@@ -36,8 +38,12 @@ def forgetting(before, after, train, test):
         Forgetting; `before - after` is what was forgotten.
 
     Raises:
-        ValueError: train and test of other classes.
+        ValueError: no models, no ImageSets, or train and test of other classes.
     """
+    check_kind(ImageSet, train=train, test=test)
+    check_whole(1, train_images=len(train), test_images=len(test))
+    for model in (before, after):
+        check_fits(model, test.images.shape)
     check_same_classes(train, test, ("the training set", "the test set"))
     old_test, new_test = _features(before, test), _features(after, test)
     old_probe, new_probe = (

@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from tl_helpers.inputs import check_kind, check_not_negative
+
 
 def l2_sp(weights, start_weights, head_weights=(), alpha=0.1, beta=0.01):
     """Squared distance to the weights that fine-tuning started from.
@@ -19,10 +21,13 @@ def l2_sp(weights, start_weights, head_weights=(), alpha=0.1, beta=0.01):
         float32 scalar, >= 0; 0 at the start with an empty or zero head.
 
     Raises:
-        ValueError: the two lists differ in length.
+        ValueError: the two lists differ in length, or a pull is below 0.
 
     Source: Li, Grandvalet & Davoine 2018 (arXiv:1802.01483), equation 2.
     """
+    check_kind(list, tuple, weights=weights, start_weights=start_weights)
+    check_kind(list, tuple, head_weights=head_weights)
+    check_not_negative(alpha=alpha, beta=beta)
     if len(weights) != len(start_weights):
         raise ValueError(
             f"Got {len(weights)} weights and {len(start_weights)} start weights, "

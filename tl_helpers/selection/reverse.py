@@ -4,7 +4,7 @@ import numpy as np
 
 from tl_helpers.adaptation.pairs import values_of
 from tl_helpers.features import Features
-from tl_helpers.inputs import check_callable, check_labelled
+from tl_helpers.inputs import check_callable, check_labelled, check_numbers
 from tl_helpers.training import predict_logits
 
 
@@ -37,6 +37,7 @@ def reverse_validation(train, model, source, target, validation):
     check_callable(train=train)
     check_labelled("validation set", validation)
     source, target = values_of(source), values_of(target)
+    check_numbers("source", source, "(n, ...)")
     answers = logits_of(model, target).argmax(axis=1)
     if len(np.unique(answers)) == 1:
         return float((np.asarray(validation.labels) == answers[0]).mean())

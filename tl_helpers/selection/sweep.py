@@ -1,5 +1,6 @@
 """A sweep: train every setting, and let label-free validators choose."""
 
+import os
 from functools import partial
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from tl_helpers.datasets.splitting import shuffled_classes
 from tl_helpers.features import Features
 from tl_helpers.inputs import (
     check_callable,
+    check_kind,
     check_labels,
     check_same_classes,
     check_target_labels,
@@ -92,6 +94,7 @@ def select(
     """
     check_callable(train=train)
     check_whole(seed=seed)
+    check_kind(str, os.PathLike, type(None), folder=folder)
     _check_names(settings, validators)
     checked(source, target)  # refuses domains that cannot be trained together
     source, test = _in_memory(source), _in_memory(test)
