@@ -13,7 +13,8 @@ def split(labelled, *shares, stratify=True, groups=None, seed=0):
         *shares: floats in (0, 1) that add up to 1, or whole numbers of images that
             add up to n at most; one part comes back for each.
         stratify: keep the share of every class (ignored with `groups`).
-        groups: int or str (n,): rows of one group (patient, scene) stay together.
+        groups: int or str (n,): rows of one group (patient, scene) stay together; for
+            files `images.images.copies` keeps byte-identical ones on one side.
         seed: int.
 
     Returns:
