@@ -299,6 +299,13 @@ def test_fetch_names_a_record_that_it_does_not_understand(tmp_path, record):
         fetch("http://nowhere.invalid/a.bin", tmp_path)
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_fetch_does_not_wait_at_a_pipe(tmp_path, make):
+    make(tmp_path / "a.bin")
+    with pytest.raises(DownloadError, match="a.bin, which is a folder or a pipe"):
+        fetch("http://nowhere.invalid/a.bin", tmp_path)
+
+
 def test_fetch_understands_a_checksum_in_capitals(tmp_path):
     (tmp_path / "a.bin").write_bytes(BODY)
     for known in ("SHA256:{}", "{}"):

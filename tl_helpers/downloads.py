@@ -60,6 +60,11 @@ def fetch(url, folder, file_name=None, known_hash=None):
     """
     path = Path(folder) / (file_name or PurePosixPath(urlsplit(url).path).name)
     expected = _expected_hash(path, known_hash)
+    if path.exists() and not path.is_file():
+        raise DownloadError(
+            f"Got {path}, which is a folder or a pipe, expected a file or nothing; "
+            "remove it."
+        )
     if path.exists():
         if expected is None:
             _check_first_bytes(path, path.name)
