@@ -105,7 +105,8 @@ def gradient(loss, source, target):
     if keras.backend.backend() == "jax":
         import jax
 
-        return np.array(jax.grad(loss)(np.asarray(source, "float32"), target))
+        compiled = jax.jit(jax.grad(loss))
+        return np.array(compiled(np.asarray(source, "float32"), target))
     import tensorflow as tf
 
     source = tf.Variable(source, dtype="float32")
