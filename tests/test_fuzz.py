@@ -1,0 +1,377 @@
+"""Wrong arguments of what touches no Keras end in one sentence of ours."""
+
+import os
+
+import fuzz
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from fuzz import (
+    Case,
+    array,
+    choice,
+    count,
+    flag,
+    function,
+    labelled,
+    labels,
+    mapping,
+    numbers,
+    path,
+    rows,
+    share,
+    thing,
+    weight,
+)
+from PIL import Image
+
+from tl_helpers import checks, datasets, evaluation, plots, probes
+from tl_helpers.datasets.image_set import ImageSet, Provenance
+from tl_helpers.evaluation import Calibration, Difference
+
+matplotlib.use("Agg")
+
+RECORD = "a record that functions return; it holds what it is given"
+EXEMPT = {
+    "evaluation.Calibration": RECORD,
+    "evaluation.Difference": RECORD,
+    "evaluation.Spread": RECORD,
+    "datasets.Provenance": RECORD,
+    **dict.fromkeys(
+        "downloads.fetch downloads.extract downloads.file_hash".split(),
+        "takes addresses and paths that other functions made, see test_downloads.py",
+    ),
+    "checks.check_exercise": "takes any answer and never raises, by design",
+}
+RNG = np.random.default_rng(0)
+Y = np.arange(12) % 3
+PROBABILITIES = RNG.dirichlet(np.ones(3), 12)
+LOGITS = RNG.normal(size=(12, 3))
+SCORES = [0.7, 0.8, 0.75]
+IMAGES = RNG.integers(0, 255, (6, 8, 8, 3)).astype("uint8")
+NAMES = ("ant", "bee", "cow")
+DIFFERENCE = Difference(0.1, 0.05, 0.15, 3)
+SOURCE = Provenance("tiny", "drawn here", "MIT", "none")
+IMAGE_SET = ImageSet(IMAGES, np.arange(6) % 3, NAMES, SOURCE)
+CALIBRATION = Calibration(*np.full((3, 4), 0.25))
+
+
+def split(labelled, first, second, **settings):
+    return datasets.split(labelled, first, second, **settings)
+
+
+def load_folder(path, **settings):
+    """Load a folder that is made first, where a name is given."""
+    for name in ("a", "b") if isinstance(path, str) else ():
+        os.makedirs(f"{path}/{name}", exist_ok=True)
+        Image.fromarray(IMAGES[ord(name) % 2]).save(f"{path}/{name}/image.png")
+    return datasets.load_folder(path, **settings)
+
+
+def score_table(scores):
+    return evaluation.ScoreTable(3, {"probe": scores})
+
+
+TRAIN = rows(LOGITS, Y)
+
+
+def nan_curves(value):
+    return {"probe": {1: [value, 0.5], 5: [0.6, 0.7]}}
+
+
+TABLE = {
+    "checks.check": Case(
+        checks.check, lambda: {"condition": thing(True), "claim": "true"}
+    ),
+    "evaluation.accuracy": Case(
+        evaluation.accuracy, lambda: {"predictions": labels(Y), "labels": labels(Y)}
+    ),
+    "evaluation.balanced_accuracy": Case(
+        evaluation.balanced_accuracy,
+        lambda: {"predictions": labels(Y), "labels": labels(Y)},
+    ),
+    "evaluation.confusion": Case(
+        evaluation.confusion,
+        lambda: {
+            "predictions": labels(Y),
+            "labels": labels(Y),
+            "num_classes": count(3),
+        },
+    ),
+    "evaluation.compare_paired": Case(
+        evaluation.compare_paired,
+        lambda: {"values": numbers(SCORES), "baseline": numbers([0.6, 0.7, 0.65])},
+    ),
+    "evaluation.summarise": Case(
+        evaluation.summarise,
+        lambda: {"values": numbers(SCORES)},
+        {"values": "row short"},
+    ),
+    "evaluation.bootstrap_interval": Case(
+        evaluation.bootstrap_interval,
+        lambda: {
+            "values": numbers(SCORES),
+            "statistic": function(np.mean),
+            "num_resamples": count(20),
+            "seed": count(0, 0),
+        },
+        {"values": "short"},
+    ),
+    "evaluation.binomial_interval": Case(
+        evaluation.binomial_interval,
+        lambda: {"num_right": count(8, 0), "num_images": count(10)},
+    ),
+    "evaluation.brier_score": Case(
+        evaluation.brier_score,
+        lambda: {"probabilities": array(PROBABILITIES), "labels": labels(Y)},
+    ),
+    "evaluation.calibration_curve": Case(
+        evaluation.calibration_curve,
+        lambda: {
+            "probabilities": array(PROBABILITIES),
+            "labels": labels(Y),
+            "num_bins": count(5),
+        },
+    ),
+    "evaluation.roc_auc": Case(
+        evaluation.roc_auc,
+        lambda: {"probabilities": array(PROBABILITIES), "labels": labels(Y)},
+    ),
+    "evaluation.fit_temperature": Case(
+        evaluation.fit_temperature,
+        lambda: {"logits": array(LOGITS), "labels": labels(Y)},
+    ),
+    "evaluation.ScoreTable": Case(
+        evaluation.ScoreTable,
+        lambda: {"seeds": count(3), "rows": mapping({"probe": SCORES})},
+        {"rows": "empty", "seeds": ""},
+    ),
+    "evaluation.ScoreTable row": Case(score_table, lambda: {"scores": numbers(SCORES)}),
+    "plots.activation_maps": Case(
+        plots.activation_maps,
+        lambda: {
+            "image": array(IMAGES[0]),
+            "maps": mapping({"block1": LOGITS[None]}),
+            "num_channels": count(2),
+        },
+        {"image": "row short"},
+    ),
+    "plots.bars": Case(
+        plots.bars,
+        lambda: {
+            "scores": mapping(
+                {"probe": SCORES},
+                nan={"a": [np.nan]},
+                percent={"a": [81.3]},
+                word={"a": "b"},
+            ),
+            "chance": share(0.5),
+            "axis": thing(None),
+        },
+        {"chance": "none", "axis": "none"},
+    ),
+    "plots.confusion_matrix": Case(
+        plots.confusion_matrix,
+        lambda: {
+            "counts": array(np.eye(3, dtype=int)),
+            "class_names": thing(NAMES),
+            "axis": thing(None),
+        },
+        {"axis": "none"},
+    ),
+    "plots.cosines": Case(
+        plots.cosines,
+        lambda: {
+            "tables": mapping({"a": np.eye(3)}, large={"a": 2 * np.eye(3)}),
+            "names": thing(NAMES),
+        },
+    ),
+    "plots.domains": Case(
+        plots.domains,
+        lambda: {
+            "source": array(LOGITS[:, :2]),
+            "target": array(LOGITS[:, 1:]),
+            "names": thing(("a", "b")),
+            "axis": thing(None),
+        },
+        {"axis": "none", "source": "row short", "target": "row short"},
+    ),
+    "plots.feature_map": Case(
+        plots.feature_map,
+        lambda: {
+            "points": array(LOGITS[:, :2]),
+            "labels": labels(Y),
+            "class_names": thing(NAMES),
+            "axis": thing(None),
+        },
+        {"axis": "none"},
+    ),
+    "plots.filters": Case(
+        plots.filters,
+        lambda: {"kernels": array(RNG.normal(size=(3, 3, 3, 4))), "columns": count(2)},
+        {"kernels": "row short"},
+    ),
+    "plots.gains": Case(
+        plots.gains,
+        lambda: {
+            "differences": mapping({"probe": {1: DIFFERENCE}}, inner={"probe": 3}),
+            "axis": thing(None),
+        },
+        {"axis": "none"},
+    ),
+    "plots.label_efficiency": Case(
+        plots.label_efficiency,
+        lambda: {
+            "curves": mapping(
+                nan_curves(0.5),
+                nan=nan_curves(np.nan),
+                percent=nan_curves(81.3),
+                words=nan_curves("a"),
+                inner={"a": 3},
+            ),
+            "chance": share(0.5),
+            "axis": thing(None),
+        },
+        {"axis": "none"},
+    ),
+    "plots.layer_choice": Case(
+        plots.layer_choice,
+        lambda: {
+            "accuracies": mapping(
+                nan_curves(0.5),
+                nan=nan_curves(np.nan),
+                percent=nan_curves(81.3),
+                words=nan_curves("a"),
+                inner={"a": 3},
+            ),
+            "chance": share(0.5),
+            "axis": thing(None),
+        },
+        {"axis": "none"},
+    ),
+    "plots.pareto": Case(
+        plots.pareto,
+        lambda: {
+            "accuracies": mapping(
+                {"probe": SCORES}, nan={"probe": [np.nan]}, percent={"probe": [81.3]}
+            ),
+            "costs": mapping({"probe": 2.0}, nan={"probe": np.nan}, zero={"probe": 0}),
+            "cost_label": "s",
+            "axis": thing(None),
+        },
+        {"axis": "none"},
+    ),
+    "plots.reliability": Case(
+        plots.reliability,
+        lambda: {"calibration": thing(CALIBRATION), "axis": thing(None)},
+        {"axis": "none"},
+    ),
+    "plots.show_images": Case(
+        plots.show_images,
+        lambda: {
+            "images": array(IMAGES),
+            "titles": thing(["a"] * 6),
+            "columns": count(3),
+            "size_in": weight(0.9),
+        },
+        {"titles": "none"},
+    ),
+    "plots.one_of_each": Case(
+        plots.one_of_each,
+        lambda: {
+            "image_set": thing(IMAGE_SET),
+            "per_class": count(1),
+            "seed": count(0, 0),
+        },
+    ),
+    "probes.check_training_set": Case(
+        probes.check_training_set,
+        lambda: {"values": array(LOGITS), "labels": labels(Y)},
+    ),
+    "probes.fit_probe": Case(
+        probes.fit_probe,
+        lambda: {
+            "train": labelled(TRAIN),
+            "kind": choice("logistic"),
+            "seed": count(0, 0),
+            "class_weight": choice("balanced"),
+        },
+        {"class_weight": "none"},
+    ),
+    "probes.probe_accuracy": Case(
+        probes.probe_accuracy,
+        lambda: {
+            "train": labelled(TRAIN),
+            "test": labelled(TRAIN),
+            "kind": choice("prototypes"),
+            "seed": count(0, 0),
+        },
+        {"test": "row one_class"},
+    ),
+    "datasets.ImageSet": Case(
+        ImageSet,
+        lambda: {
+            "images": array(IMAGES),
+            "labels": labels(np.arange(6) % 3),
+            "class_names": thing(NAMES, twice=lambda: ("ant", "ant", "cow")),
+            "provenance": SOURCE,
+            "extras": mapping({}, short={"mask": [1]}),
+        },
+        {"extras": "empty"},
+    ),
+    "datasets.few_per_class": Case(
+        datasets.few_per_class,
+        lambda: {
+            "labelled": labelled(IMAGE_SET),
+            "labels_per_class": count(1),
+            "seed": count(0, 0),
+        },
+        {"labelled": "row one_class"},
+    ),
+    "datasets.split": Case(
+        split,
+        lambda: {
+            "labelled": labelled(IMAGE_SET),
+            "first": share(0.5),
+            "second": share(0.5),
+            "stratify": flag(True),
+            "groups": labels(np.arange(6) % 2),
+            "seed": count(0, 0),
+        },
+        {"groups": "none words half negative", "first": "", "second": ""},
+    ),
+    "datasets.load": Case(
+        datasets.load,
+        lambda: {"name": choice("digits"), "part": choice("all"), "size_px": count(8)},
+        {"part": "none", "size_px": "none"},
+    ),
+    "datasets.parts": Case(datasets.parts, lambda: {"name": choice("digits")}),
+    "datasets.load_folder": Case(
+        load_folder,
+        lambda: {
+            "path": path("folder"),
+            "size_px": count(8),
+            "skip_bad": flag(True),
+            "class_names": thing(("a", "b"), twice=lambda: ("a", "a")),
+        },
+        {"class_names": "none"},
+    ),
+    "datasets.train_and_test": Case(
+        datasets.train_and_test,
+        lambda: {
+            "name": choice("digits"),
+            "part": choice("all"),
+            "size_px": count(8),
+            "seed": count(0, 0),
+        },
+        {"part": "none", "size_px": "none"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_wrong_arguments_end_in_a_sentence(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plt.close("all")
+    assert not fuzz.faults(TABLE[name])
