@@ -136,6 +136,12 @@ def test_score_table_prints_methods_and_settings():
     assert str(evaluation.ScoreTable(2)) == ""
 
 
+def test_score_table_takes_rows_that_are_yet_to_be_computed():
+    table = evaluation.ScoreTable(range(2))
+    table["halves"] = map(lambda seed: seed / 2, range(2))
+    assert table == {"halves": [0, 0.5]}
+
+
 def test_score_table_compares_rows_seed_by_seed():
     rows = {"a": [0.5, 0.7], "b": [0.25, 0.5], "c": [0, 0]}
     table = evaluation.ScoreTable(2, rows)

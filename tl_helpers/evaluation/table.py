@@ -87,6 +87,7 @@ class ScoreTable(dict):
         return "\n".join(lines)
 
     def _checked(self, method, scores):
+        scores = list(scores) if np.iterable(scores) else scores  # such as a map
         scores = check_numbers(f"scores of {method!r}", scores, "(n,)")
         if len(scores) != self.num_seeds:
             raise ValueError(
