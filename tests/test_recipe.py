@@ -407,38 +407,77 @@ import os, signal, sys
 sys.path[:0] = {path}
 import keras, numpy as np
 from tl_helpers import profiles
+from tl_helpers.finetuning import recipe
 profiles.start()
-from test_recipe import STAGES, _Kill, whole
+from test_recipe import whole
 folder, result, moment = sys.argv[1:]
-die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-if moment == "within an epoch":
-    _Kill.on_train_batch_end = lambda self, batch, logs=None: batch == 1 and die()
-    fit = keras.Model.fit
-    keras.Model.fit = lambda self, *a, callbacks, **settings: fit(
-        self, *a, callbacks=[*callbacks, _Kill(0, 1)], **settings)
-if moment == "within a file":
-    os.replace = die
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+class Death(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+        if f"stage {{self.stage}}, epoch {{epoch}} begins" == moment:
+            die()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if f"stage {{self.stage}}, epoch {{self.epoch}}, step {{batch}}" == moment:
+            die()
+
+fit, thaw, savez = keras.Model.fit, recipe.thaw, np.savez
+
+def fit_with_death(self, *arguments, callbacks, **settings):
+    death = Death()
+    death.stage = callbacks[0].key[0]
+    return fit(self, *arguments, callbacks=[*callbacks, death], **settings)
+
+def thaw_with_death(model, block):
+    if f"before stage {{block}}" == moment:
+        die()
+    thaw(model, block)
+
+def save_half(path, **arrays):
+    savez(path, **arrays)
+    if moment == "half a file":
+        os.truncate(path, 1000)
+        die()
+
+keras.Model.fit, recipe.thaw, np.savez = fit_with_death, thaw_with_death, save_half
 histories, weights = whole(folder=folder)
-np.savez(result, *weights)
+savez(result, *weights)
+np.save(result + ".npy", histories)
 """
 
 
 @pytest.mark.slow
-def test_fine_tune_survives_two_real_kills(tmp_path):
-    """Within the first epoch, then while the first file is written."""
+def test_fine_tune_survives_real_kills(tmp_path):
+    """One training, killed at every kind of moment one after another."""
 
     def start(moment, folder="kept", result="result.npz"):
         code = REAL_KILL.format(path=repr(sys.path))
         paths = [str(tmp_path / name) for name in (folder, result)]
         return subprocess.run([sys.executable, "-c", code, *paths, moment]).returncode
 
-    assert start("within an epoch") == start("within a file") == -signal.SIGKILL
+    moments = [
+        "stage 1, epoch 0, step 1",
+        "half a file",
+        "before stage block2",
+        "stage 2, epoch 1 begins",
+        "half a file",
+        "stage 2, epoch 2, step 2",
+        f"stage 2, epoch {STAGES[1].epochs - 1} begins",
+        "before stage block1",
+        "stage 3, epoch 1, step 0",
+    ]
+    for moment in moments:
+        assert start(moment) == -signal.SIGKILL, moment
     assert not (tmp_path / "result.npz").exists()
     assert start("never") == start("never", "other", "whole.npz") == 0
-    with (
-        np.load(tmp_path / "result.npz") as one,
-        np.load(tmp_path / "whole.npz") as two,
-    ):
-        assert one.files == two.files
-        for name in one.files:
-            np.testing.assert_array_equal(one[name], two[name])
+    assert not list((tmp_path / "kept").glob(".*"))  # of the half files
+    files = ("result.npz", "whole.npz")
+    with np.load(tmp_path / files[0]) as one, np.load(tmp_path / files[1]) as two:
+        weights = [[x[name] for name in one.files] for x in (one, two)]
+    histories = [np.load(tmp_path / f"{x}.npy", allow_pickle=True) for x in files]
+    histories = [stored.tolist() for stored in histories]
+    assert_same_training(*zip(histories, weights, strict=True))
