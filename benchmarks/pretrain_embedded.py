@@ -9,6 +9,7 @@ About 35 minutes on two cores with AVX-512.
 """
 
 import argparse
+import hashlib
 import json
 import time
 from pathlib import Path
@@ -21,7 +22,13 @@ from tqdm import tqdm
 from tl_helpers import profiles
 from tl_helpers.backbones.embedded import build_network
 from tl_helpers.saving import read_variables, set_variables
-from tl_helpers.storage import Kept, whole_or_nothing, write_json
+from tl_helpers.storage import (
+    Kept,
+    describe,
+    hash_arrays,
+    whole_or_nothing,
+    write_json,
+)
 
 DATA_DIR = Path(__file__).resolve().parent.parent / "data"
 SEED = 0
@@ -38,23 +45,41 @@ def load_split(folder, cache):
 
     Args:
         folder: Tiny ImageNet's `train` or `val`, one folder a class.
-        cache: path of the .npz that keeps the result for the next start.
+        cache: path of the .npz that keeps the result for the next start with the
+            same files.
 
     Returns:
         uint8 (n, 64, 64, 3) images, RGB, and int32 (n,) labels in folder order.
+
+    Raises:
+        FileNotFoundError: no images there.
     """
+    classes = sorted(p for p in folder.glob("*") if p.is_dir())
+    files = [(f, k) for k, c in enumerate(classes) for f in sorted(c.glob("*.JPEG"))]
+    if not files:
+        raise FileNotFoundError(
+            f"Got {folder} without images, expected a folder of *.JPEG for each class; "
+            "give the folder of Tiny ImageNet that holds train and val."
+        )
+    source = _describe_files([file for file, _ in files])
     if cache.exists():
         with np.load(cache) as stored:
-            return stored["images"], stored["labels"]
-    classes = sorted(p for p in folder.iterdir() if p.is_dir())
-    files = [(f, k) for k, c in enumerate(classes) for f in sorted(c.glob("*.JPEG"))]
+            if str(stored["source"]) == source:
+                return stored["images"], stored["labels"]
     images = np.empty((len(files), 64, 64, 3), np.uint8)
     for i, (file, _) in enumerate(tqdm(files, desc=folder.name)):
         images[i] = Image.open(file).convert("RGB")
     labels = np.array([label for _, label in files], np.int32)
     with whole_or_nothing(cache) as part:
-        np.savez(part, images=images, labels=labels)
+        np.savez(part, images=images, labels=labels, source=source)
     return images, labels
+
+
+def _describe_files(files):
+    """Hash paths, sizes and times of the last change."""
+    found = [(str(file), file.stat()) for file in files]
+    lines = [f"{path} {about.st_size} {about.st_mtime_ns}" for path, about in found]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 class Crops(keras.utils.PyDataset):
@@ -131,16 +156,25 @@ def top_k_accuracy(logits, labels, k):
 def pretrain(data_dir, build_dir):
     """Train to the end, from wherever the last run stopped.
 
+    What is kept at every epoch's end: weights and statistics, the optimizer's variables
+    (its step and with it the learning rate), and the learning curve. Order, crops and
+    flips follow from seed, epoch and step. Nothing else is random: no dropout, and
+    Keras leaves the order of the batches alone.
+
     Args:
         data_dir: Path of Tiny ImageNet with `train/<wnid>` and `val/<wnid>`.
         build_dir: Path for the checkpoint, the learning curve and the weights.
+
+    Raises:
+        ValueError: `build_dir` holds another training.
     """
     keras.utils.set_random_seed(SEED)
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    kept = Kept(build_dir, {"crops": CROP_PX_BY_EPOCH, "batch_size": BATCH_SIZE})
     train, train_labels = load_split(data_dir / "train", build_dir / "train.npz")
     val, val_labels = load_split(data_dir / "val", build_dir / "val.npz")
     network = compile_network(len(train))
+    data = hash_arrays(train, train_labels, val, val_labels)
+    kept = Kept(build_dir, _describe(network) | {"data": data})
     network.optimizer.build(network.trainable_variables)
     state = [*network.variables, *network.optimizer.variables]
     found = kept.get("training")
@@ -151,7 +185,7 @@ def pretrain(data_dir, build_dir):
     for epoch in tqdm(range(len(curve), epochs), initial=len(curve), total=epochs):
         start_s = time.monotonic()
         crops = Crops(train, train_labels, CROP_PX_BY_EPOCH[epoch], epoch)
-        history = network.fit(crops, verbose=0).history
+        history = network.fit(crops, shuffle=False, verbose=0).history
         logits = network.predict(val.astype("float32"), batch_size=250, verbose=0)
         row = {
             "epoch": epoch + 1,
@@ -166,6 +200,21 @@ def pretrain(data_dir, build_dir):
         tqdm.write(json.dumps(row))
         kept.put("training", {"curve": curve}, state=read_variables(state))
     return network, curve, (val, val_labels)
+
+
+def _describe(network):
+    """Return what must be the same when a training goes on."""
+    return {
+        "crops": CROP_PX_BY_EPOCH,
+        "batch_size": BATCH_SIZE,
+        "seed": SEED,
+        "learning_rate": PEAK_LEARNING_RATE,
+        "weight_decay": WEIGHT_DECAY,
+        "label_smoothing": LABEL_SMOOTHING,
+        "pad_px": PAD_PX,
+        "network": hashlib.sha256(describe(network).encode()).hexdigest(),
+        "keras": f"{keras.__version__}, {keras.backend.backend()}",
+    }
 
 
 def export(network, curve, val, folder):
