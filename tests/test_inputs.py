@@ -10,10 +10,17 @@ from hypothesis import given, settings
 from tl_helpers.inputs import (
     check_class_names,
     check_features,
+    check_flag,
+    check_kind,
     check_labelled,
     check_labels,
+    check_not_negative,
+    check_numbers,
+    check_positive,
     check_rows,
     check_same_classes,
+    check_share,
+    check_whole,
     draw_rows,
     in_one_unit,
 )
@@ -132,6 +139,13 @@ def test_check_class_names_refuses(names, sentence):
         check_class_names(names)
 
 
+def test_check_class_names_spells_accents_in_one_way():
+    composed, apart = "caf\u00e9", "cafe\u0301"  # as Linux and as macOS write it
+    assert check_class_names((apart, "bar")) == (composed, "bar")
+    with pytest.raises(ValueError, match="twice"):
+        check_class_names((apart, composed))
+
+
 def test_check_class_names_gives_plain_names():
     names = check_class_names(np.array(["ant", "bee"]))
     assert names == ("ant", "bee") and {type(name) for name in names} == {str}
@@ -222,3 +236,62 @@ def test_check_labelled_refuses_the_rest(rows):
 def test_check_features_refuses_what_are_no_numbers(values):
     with pytest.raises(ValueError, match="Got features"):
         check_features("features", values)
+
+
+@pytest.mark.parametrize("value", [81.3, -0.1, np.nan, "0.5", None, True, [0.5]])
+def test_check_share_names_what_is_none(value):
+    with pytest.raises(ValueError, match=r"Got chance.*, expected a share in \[0, 1\]"):
+        check_share(chance=value)
+
+
+def test_numbers_of_any_type_are_taken():
+    for number in (0.5, np.float32(0.5), np.array(0.5)):
+        check_share(share=number)
+        check_positive(rate=number)
+        check_not_negative(strength=number)
+    check_whole(2, num_classes=np.int64(2), size=np.array(3))
+    check_flag(flag=np.bool_(False))
+
+
+@pytest.mark.parametrize("value", [1, 2.0, np.nan, True, "2", None])
+def test_check_whole_names_what_is_none(value):
+    with pytest.raises(ValueError, match="Got num_ways.*, expected a whole number"):
+        check_whole(2, num_ways=value)
+
+
+def test_check_flag_refuses_a_word():
+    with pytest.raises(ValueError, match="Got pool='no', expected True or False"):
+        check_flag(pool="no")
+
+
+@pytest.mark.parametrize(
+    ("values", "shape", "sentence"),
+    [
+        (
+            np.ones(3),
+            "(n, d)",
+            r"of type ndarray and shape \(3,\), expected",
+        ),
+        (np.ones((2, 3)), "(n, 2)", r"shape \(2, 3\), expected numbers \(n, 2\)"),
+        (np.ones((0, 2)), "(n, ...)", "at least 1 of the first"),
+        (np.ones((2, 0)), "(n, d)", r"shape \(2, 0\), expected"),
+        (iter([1]), "(n,)", "type list_iterator"),
+        ([np.nan], "(n,)", "Got scores that are not finite"),
+        (["1"], "(n,)", "expected numbers"),
+    ],
+)
+def test_check_numbers_says_what_is_wrong(values, shape, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        check_numbers("scores", values, shape)
+
+
+def test_check_numbers_lets_absent_ones_be_nan():
+    assert check_numbers("boxes", [[np.nan] * 4], "(n, 4)", finite=False).shape == (
+        1,
+        4,
+    )
+
+
+def test_check_kind_says_the_way():
+    with pytest.raises(ValueError, match="x of type list, expected dict; give {name"):
+        check_kind(dict, x=[1])

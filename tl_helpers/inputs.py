@@ -1,5 +1,6 @@
 """What goes in: tables of numbers, labels, and whether the two go together."""
 
+import unicodedata
 from collections import Counter
 from itertools import zip_longest
 
@@ -194,7 +195,7 @@ def check_class_names(class_names):
         class_names: sequence of str, in the order of the class numbers.
 
     Returns:
-        tuple of str.
+        tuple of str, accents composed (NFC): what looks the same is the same.
 
     Raises:
         ValueError: one str, a set or dict, no name, something else than names, or a
@@ -208,13 +209,14 @@ def check_class_names(class_names):
             f"Got {shown('class_names', class_names)}, expected a name for each class "
             'in the order of their numbers; for example ("cat", "dog").'
         )
+    names = tuple(unicodedata.normalize("NFC", str(name)) for name in names)
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise ValueError(
             f"Got class name {twice[0]!r} twice, expected a name of its own for each "
             "class; rename one, or give both classes one number."
         )
-    return tuple(map(str, names))
+    return names
 
 
 def check_same_classes(first, second, names=("the first set", "the second")):
@@ -440,7 +442,8 @@ def check_numbers(name, values, shape, least=1, finite=True):
         not part.isdigit() or int(part) == size
         for part, size in zip(wanted, array.shape, strict=False)
     )
-    if not fits or array.dtype.kind not in "biuf" or len(array) < least:
+    is_empty = least > 0 and not array.size  # also zero shots in the middle
+    if not fits or array.dtype.kind not in "biuf" or is_empty or len(array) < least:
         raise ValueError(
             f"Got {name} of type {type(values).__name__} and shape {array.shape}, "
             f"expected numbers {shape}, at least {least} of the first; turn a tf.data "

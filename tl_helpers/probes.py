@@ -47,8 +47,9 @@ def fit_probe(train, kind="logistic", seed=0, class_weight=None):
 
     Returns:
         a fitted scikit-learn estimator with `predict` and `score(values, labels)`, the
-        share of right answers. If no feature varies, it gives every row the commonest
-        label.
+        share of right answers. It knows the numbers of the classes, not their names,
+        which `probe_accuracy` compares. If no feature varies, it gives every row the
+        commonest label.
 
     Raises:
         ValueError: unknown kind, fewer than two classes, values or labels that do not
