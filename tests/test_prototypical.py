@@ -1,5 +1,7 @@
 """Prototypical training: its batches, its loss and what it learns."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -124,3 +126,12 @@ def test_prototypical_network_refuses_unbuilt_and_spatial_encoders():
     ):
         with pytest.raises(ValueError, match="encoder 'odd' that is not built or"):
             fewshot.PrototypicalNetwork(encoder, 2, 1)
+
+
+def test_prototypical_network_refuses_replicas(monkeypatch):
+    """Each would take the first rows of its own part for the support."""
+    two = SimpleNamespace(num_replicas_in_sync=2)
+    network = fewshot.PrototypicalNetwork
+    monkeypatch.setattr(network, "distribute_strategy", two, raising=False)
+    with pytest.raises(ValueError, match="Got 2 replicas, expected one"):
+        prototypical()

@@ -58,7 +58,7 @@ class PrototypicalNetwork(keras.Model):
 
     Raises:
         ValueError: an encoder that is not built, or whose rows are not flat; fewer
-            than two ways or one shot.
+            than two ways or one shot; or several replicas.
 
     Source: Snell et al. 2017 (arXiv:1703.05175).
     """
@@ -73,6 +73,13 @@ class PrototypicalNetwork(keras.Model):
                 f"Got encoder {encoder.name!r} that is not built or has no flat "
                 "output, expected a built model to (batch, width); give it a "
                 "keras.Input first and pooling last."
+            )
+        strategy = getattr(self, "distribute_strategy", None)  # TensorFlow's alone
+        num_replicas = getattr(strategy, "num_replicas_in_sync", 1)
+        if num_replicas > 1:
+            raise ValueError(
+                f"Got {num_replicas} replicas, expected one, since an episode cannot "
+                "be divided; build the network outside of the strategy's scope."
             )
         self.encoder, self.num_ways, self.num_shots = encoder, num_ways, num_shots
         self._accuracy = keras.metrics.SparseCategoricalAccuracy("accuracy")
