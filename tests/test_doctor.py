@@ -51,7 +51,15 @@ def test_report_adds_up_cache_and_lists_the_mirror(home, monkeypatch):
 
 def test_report_says_that_the_mirror_is_gone(home, monkeypatch):
     monkeypatch.setenv("TL_DATA_DIR", str(home / "unplugged"))
-    assert "a folder that is not there" in findings()["mirror"]
+    found = findings()
+    assert "a folder that is not there" in found["mirror"]
+    assert "a folder that is not there" in found["not here yet"]
+
+
+def test_report_says_that_the_mirror_is_one_level_below(home, monkeypatch):
+    (home / "stick/datasets/pacs").mkdir(parents=True)
+    monkeypatch.setenv("TL_DATA_DIR", str(home / "stick"))
+    assert "set TL_DATA_DIR=" in findings()["not here yet"]
 
 
 def test_report_says_that_the_network_is_forbidden(home, monkeypatch):

@@ -1,9 +1,10 @@
+import io
 import subprocess
 import sys
 
 import pytest
 
-from tl_helpers import __main__
+from tl_helpers import __main__, features
 from tl_helpers.tools import course, doctor, exercises, mirror, record, stamps
 from tl_helpers.tools.record import Run
 
@@ -99,6 +100,24 @@ def test_main_puts_an_error_into_one_sentence(monkeypatch, capsys, error):
     assert capsys.readouterr().err == "tl-helpers: Got this, expected that.\n"
 
 
+def test_main_prints_on_a_console_in_cp1252(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "cp1252"))
+    monkeypatch.setattr(doctor, "report", lambda: [("mirror", "/stick/Ĉiuj ✓")])
+    assert __main__.main(["doctor"]) == 0
+    sys.stdout.seek(0)
+    assert sys.stdout.read() == "mirror  /stick/?iuj ?\n"
+
+
+@pytest.mark.parametrize("name", ["TL_OFFLINE", "TL_PROFILE"])
+def test_main_says_what_a_setting_may_be(monkeypatch, capsys, name):
+    monkeypatch.setattr(doctor, "_try_imports", lambda: ("tensorflow", "none"))
+    monkeypatch.setenv(name, "flase")
+    assert __main__.main(["doctor"]) == 2
+    assert capsys.readouterr().err.startswith(
+        f"tl-helpers: {name} is 'flase', expected"
+    )
+
+
 def test_main_stops_quietly_when_interrupted(monkeypatch):
     def interrupt():
         raise KeyboardInterrupt
@@ -115,13 +134,19 @@ def test_badges_names_what_it_stamped(monkeypatch, capsys):
 
 def test_cache_is_shown_and_emptied(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("TL_CACHE_DIR", str(tmp_path))
-    (tmp_path / "features").mkdir()
-    (tmp_path / "features/a.npz").write_bytes(bytes(300_000))
+    folder = tmp_path / "features"
+    folder.mkdir()
+    (folder / features.MARKER).touch()
+    (folder / f"tl-features-{32 * '0'}.npz").write_bytes(bytes(300_000))
+    (folder / "my_results.csv").write_text("not the course's")
     __main__.main(["cache"])
     assert "1 entries, 0.3 MB" in capsys.readouterr().out
     __main__.main(["cache", "--clear"])
     assert "0 entries, 0.0 MB" in capsys.readouterr().out
-    assert not list((tmp_path / "features").iterdir())
+    assert {path.name for path in folder.iterdir()} == {
+        features.MARKER,
+        "my_results.csv",
+    }
 
 
 def test_the_module_runs_as_a_command(tmp_path):

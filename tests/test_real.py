@@ -412,6 +412,34 @@ def test_load_real_of_pacs_says_that_it_is_fetched_by_hand(official):
         load_real("pacs")
 
 
+def test_load_real_names_a_mirror_that_is_misspelt(official, tmp_path, monkeypatch):
+    server = official("mnist", mnist_npz())
+    monkeypatch.setenv("TL_DATA_DIR", str(tmp_path / "stcik"))
+    with pytest.raises(FileNotFoundError, match="stcik, a folder that is not there"):
+        load_real("mnist")
+    assert server.hits == {}
+
+
+def test_load_real_names_a_mirror_one_level_below(official, tmp_path, monkeypatch):
+    server = official("mnist", mnist_npz())
+    (tmp_path / "stick/datasets/mnist.npz").mkdir(parents=True)
+    monkeypatch.setenv("TL_DATA_DIR", str(tmp_path / "stick"))
+    with pytest.raises(FileNotFoundError, match="set TL_DATA_DIR=.*stick.datasets[.]"):
+        load_real("mnist")
+    assert server.hits == {}
+
+
+def test_load_real_says_what_the_mirror_holds_instead(
+    official, tmp_path, monkeypatch, capsys
+):
+    official("mnist", mnist_npz())
+    (tmp_path / "stick/datasets/svhn/test").mkdir(parents=True)
+    monkeypatch.setenv("TL_DATA_DIR", str(tmp_path / "stick/datasets/svhn"))
+    load_real("mnist")
+    said = capsys.readouterr().err
+    assert "mnist is not in TL_DATA_DIR=" in said and "holds test." in said
+
+
 def test_load_real_of_half_a_set_names_the_missing_part(
     official, tmp_path, monkeypatch
 ):

@@ -15,6 +15,9 @@ def main(arguments=None):
         command could not run (one sentence on standard error says why), 130 where it
         was interrupted.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # no console fails over a letter it lacks
+            stream.reconfigure(errors="replace")
     chosen = _parser().parse_args(arguments)
     try:
         return chosen.run(chosen) or 0

@@ -8,6 +8,9 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+YES_OR_NO = {"": None, "1": True, "true": True, "yes": True, "on": True}
+YES_OR_NO |= {"0": False, "false": False, "no": False, "off": False}
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -45,7 +48,7 @@ def current():
     Raises:
         ValueError: `TL_PROFILE` is neither "quick" nor "full".
     """
-    wanted = os.environ.get("TL_PROFILE", "")
+    wanted = _setting("TL_PROFILE")
     if wanted not in ("", "quick", "full"):
         raise ValueError(
             f"TL_PROFILE is {wanted!r}, expected 'quick' or 'full'; "
@@ -64,8 +67,8 @@ def current():
     return Profile(
         name,
         reason,
-        os.environ.get("TL_DATASET", dataset),
-        os.environ.get("TL_BACKBONE", backbone),
+        _setting("TL_DATASET") or dataset,
+        _setting("TL_BACKBONE") or backbone,
     )
 
 
@@ -80,30 +83,97 @@ def has_gpu():
 
 
 def is_offline():
-    """Whether `TL_OFFLINE` forbids the network (any value but empty or 0)."""
-    return os.environ.get("TL_OFFLINE", "") not in ("", "0")
+    """Whether `TL_OFFLINE` forbids the network."""
+    return bool(_yes_or_no("TL_OFFLINE"))
 
 
 def is_strict():
-    """Whether `TL_STRICT` makes a false claim stop the notebook (not empty, not 0)."""
-    return os.environ.get("TL_STRICT", "") not in ("", "0")
+    """Whether `TL_STRICT` makes a false claim stop the notebook."""
+    return bool(_yes_or_no("TL_STRICT"))
+
+
+def is_deterministic():
+    """Whether TensorFlow is asked to repeat every bit.
+
+    Returns:
+        bool: what `TL_DETERMINISTIC` says; where it is unset, whether there is no GPU
+        that TensorFlow can use. On a GPU an operation without a deterministic kernel
+        would end in an error.
+    """
+    import tensorflow as tf
+
+    wanted = _yes_or_no("TL_DETERMINISTIC")
+    return not tf.config.list_physical_devices("GPU") if wanted is None else wanted
 
 
 def cache_dir():
-    """Folder for downloads and features: `TL_CACHE_DIR` or `~/.cache/tl-helpers`."""
-    default = Path.home() / ".cache" / "tl-helpers"
-    return Path(os.environ.get("TL_CACHE_DIR", default)).expanduser()
+    """Folder for downloads and features: `TL_CACHE_DIR` or `~/.cache/tl-helpers`.
+
+    Where there is no home to write to, and no such folder in it, it is below /tmp.
+    """
+    usual = Path(os.path.expanduser("~"), ".cache", "tl-helpers")
+    there = usual if usual.is_dir() else _home() / ".cache" / "tl-helpers"
+    return _folder("TL_CACHE_DIR") or there
 
 
 def mirror_dir():
-    """Folder looked at before any download (`TL_DATA_DIR`), or None."""
-    folder = os.environ.get("TL_DATA_DIR")
-    return Path(folder).expanduser() if folder else None
+    """Folder looked at before any download.
+
+    Returns:
+        Path that `TL_DATA_DIR` names, or None where it is unset.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    folder = _folder("TL_DATA_DIR")
+    if folder is not None and not folder.is_dir():
+        raise FileNotFoundError(
+            f"Got TL_DATA_DIR={folder}, a folder that is not there, expected one with "
+            "data sets in it; plug the disk in, correct the name or unset it."
+        )
+    return folder
 
 
 def keras_dir():
-    """Keras's own folder: `KERAS_HOME` or `~/.keras`; weights lie in its `models`."""
-    return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")).expanduser()
+    """Keras's own folder, as Keras finds it; weights lie in its `models`."""
+    if "KERAS_HOME" in os.environ:
+        return Path(os.environ["KERAS_HOME"])
+    return _home() / ".keras"
+
+
+def _setting(name):
+    """Return what a variable of the environment says; "" where it says nothing."""
+    return os.environ.get(name, "").strip()
+
+
+def _yes_or_no(name):
+    """Return bool, or None where the variable is unset or empty.
+
+    Raises:
+        ValueError: it says something else.
+    """
+    text = _setting(name)
+    if text.lower() not in YES_OR_NO:
+        raise ValueError(
+            f"{name} is {text!r}, expected 1 or 0 (yes, no, true, false, on and off do "
+            "as well); set one of them or unset it."
+        )
+    return YES_OR_NO[text.lower()]
+
+
+def _folder(name):
+    """Return the Path that a variable names, or None where it names none."""
+    text = _setting(name)
+    return Path(os.path.expanduser(text)) if text else None
+
+
+def _home():
+    """Return the home directory; /tmp where there is none to write to, as Keras does.
+
+    In a container a user may be a number without a name and a home.
+    """
+    home = os.path.expanduser("~")
+    return Path(home if os.access(home, os.W_OK) else "/tmp")
 
 
 def data_dir():
@@ -137,10 +207,11 @@ def start(seed=0):
     # later lines too: a `fit` on a PyDataset logs harmless "errors" about threads
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _quiet_log():
-        make_deterministic(seed)
+        is_in_time = _prepare(seed)
         import keras
 
         keras.ops.zeros(1)  # the first operation looks for a GPU
+    _warn_unless(is_in_time)
     # many small models trace many functions, which is no fault in a course
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # Keras says this for every fit on a tf.data.Dataset, which shuffles by itself
@@ -153,19 +224,51 @@ def start(seed=0):
 def make_deterministic(seed=0):
     """Make the rest of this process repeat bit for bit on the same machine.
 
-    Seeds Python, NumPy and the backend; on TensorFlow also asks for deterministic
-    kernels.
+    Seeds Python, NumPy and the backend. On TensorFlow, where `is_deterministic`, it
+    also asks for deterministic kernels and for one operation at a time, each of which
+    still uses all cores. Else `AddN`, the sum of three gradients or more, would begin
+    with one that nothing else still reads, so the last bits would depend on which
+    operation was done first (TensorFlow 2.21). It has to be told before its first one.
 
     Args:
         seed: int in [0, 2**32).
+
+    Raises:
+        ValueError: another seed.
     """
+    _warn_unless(_prepare(seed))
+
+
+def _prepare(seed):
+    """Seed everything, and say whether the rest of `make_deterministic` was in time."""
     import keras
 
+    if not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise ValueError(
+            f"Got seed={seed!r}, expected a whole number from 0 to 2**32 - 1; take 0."
+        )
     keras.utils.set_random_seed(seed)
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
+    if keras.backend.backend() != "tensorflow" or not is_deterministic():
+        return True
+    import tensorflow as tf
 
-        tf.config.experimental.enable_op_determinism()
+    tf.config.experimental.enable_op_determinism()
+    try:
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:
+        return False
+    return True
+
+
+def _warn_unless(is_in_time):
+    if not is_in_time:
+        warnings.warn(
+            "Got a TensorFlow that has computed already, expected one that can still "
+            "be told to run one operation at a time; the last bits of a training may "
+            "differ from run to run: restart, and call profiles.start before all else.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Real photographs by name: the mirror first, then the cache, then the network."""
 
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -81,12 +82,20 @@ def find(name):
 
     Returns:
         Path of its folder (or mnist.npz) in `TL_DATA_DIR` or the cache, or None.
+
+    Raises:
+        FileNotFoundError: `TL_DATA_DIR` is not there, or one level too high.
     """
-    entry = entry_name(name)
-    for base in (profiles.mirror_dir(), profiles.cache_dir() / "datasets"):
-        if base is not None and (base / entry).exists():
-            return base / entry
-    return None
+    entry, mirror = entry_name(name), profiles.mirror_dir()
+    if mirror is not None and (mirror / entry).exists():
+        return mirror / entry
+    if mirror is not None and (mirror / "datasets" / entry).exists():
+        raise FileNotFoundError(
+            f"Got TL_DATA_DIR={mirror}, which holds {entry} one level below, expected "
+            f"the data sets themselves; set TL_DATA_DIR={mirror / 'datasets'}."
+        )
+    cached = profiles.cache_dir() / "datasets" / entry
+    return cached if cached.exists() else None
 
 
 def entry_name(name):
@@ -118,7 +127,13 @@ def prepare_set(name, target):
         FileNotFoundError: no stable official archive exists.
         DownloadError: no network, or another fault of the download.
     """
-    spec = describe(name)
+    spec, mirror = describe(name), profiles.mirror_dir()
+    if mirror is not None:
+        held = ", ".join(sorted(path.name for path in mirror.glob("[!.]*"))[:8])
+        print(
+            f"{name} is not in TL_DATA_DIR={mirror}, which holds {held or 'nothing'}.",
+            file=sys.stderr,
+        )
     if not spec.archives:
         raise FileNotFoundError(
             f"{name} is not in TL_DATA_DIR and its authors offer no archive that a "

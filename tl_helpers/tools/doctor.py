@@ -42,7 +42,7 @@ def report():
         ("mirror", _describe_mirror()),
         ("Keras home", _describe(profiles.keras_dir())),
         ("free disk", f"{_free_gb(profiles.cache_dir()):.1f} GB for the cache"),
-        *(("not here yet", line) for line in missing_downloads() or ["nothing"]),
+        *(("not here yet", line) for line in _missing()),
     ]
 
 
@@ -120,13 +120,21 @@ def _describe(folder):
 
 
 def _describe_mirror():
-    folder = profiles.mirror_dir()
+    try:
+        folder = profiles.mirror_dir()
+    except FileNotFoundError as error:
+        return str(error)
     if folder is None:
         return "none (TL_DATA_DIR is unset)"
-    if not folder.is_dir():
-        return f"{folder}: TL_DATA_DIR names a folder that is not there"
     names = sorted(path.stem for path in folder.glob("[!.]*"))
     return f"{folder}: {', '.join(names) or 'empty'}"
+
+
+def _missing():
+    try:
+        return missing_downloads() or ["nothing"]
+    except FileNotFoundError as error:  # TL_DATA_DIR is wrong
+        return [str(error)]
 
 
 def _free_gb(folder):
