@@ -1,10 +1,12 @@
 """A folder with data and weights for a class without internet: fill it, check it."""
 
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
 
+from tl_helpers import profiles
 from tl_helpers.datasets import real
 from tl_helpers.datasets.catalogue import HELPERS, REAL
 from tl_helpers.datasets.files import is_hidden
@@ -29,7 +31,11 @@ def mirror(destination, names=()):
 
     Returns:
         int exit status: 0, or 1 where something could not be had.
+
+    Raises:
+        FileNotFoundError: `TL_DATA_DIR` names a folder that is not there.
     """
+    profiles.mirror_dir()  # a wrong name is told once, and nothing is fetched instead
     destination = Path(destination).expanduser().resolve()
     # Without a manifest the folder counts as unfinished, until it is written last.
     (destination / MANIFEST_NAME).unlink(missing_ok=True)
@@ -41,8 +47,8 @@ def mirror(destination, names=()):
             failures += 1
             print(f"{name}: {error}", file=sys.stderr)
     _write_manifest(destination)
-    print(f"export TL_DATA_DIR={destination / 'datasets'}")
-    print(f"export KERAS_HOME={destination / 'keras'}")
+    print(_setting("TL_DATA_DIR", destination / "datasets"))
+    print(_setting("KERAS_HOME", destination / "keras"))
     return int(failures > 0)
 
 
@@ -79,6 +85,13 @@ def verify(destination):
     problems += [f"changed: {name}" for name in both if found[name] != listed[name]]
     print("\n".join(problems) or f"{len(both)} files, all as they were.")
     return int(bool(problems))
+
+
+def _setting(name, path):
+    """Return the line that sets a variable, whatever characters are in the path."""
+    if os.name == "nt":
+        return f'set "{name}={path}"'
+    return f"export {name}={shlex.quote(str(path))}"
 
 
 def _with_needs(names):
