@@ -290,15 +290,18 @@ def test_reverse_validation_of_one_class_trains_nothing():
     assert reverse_validation(pytest.fail, model, SOURCE, TARGET, validation) == 1 / 3
 
 
-def test_select_resumes_where_it_was_killed(tmp_path):
-    def killed(setting, *data):
-        if setting == 1.0:
-            raise KeyboardInterrupt
-        return train(setting, *data)
+def test_select_resumes_where_it_was_killed(tmp_path, monkeypatch):
+    score, scored = sweep_module._scores, []
 
-    data = (SOURCE, TARGET, TEST)
-    with pytest.raises(KeyboardInterrupt):
-        select(killed, [0.0, 1.0], *data, folder=tmp_path)
+    def score_or_die(*arguments):
+        scored.append(1)
+        if len(scored) == 2:
+            raise KeyboardInterrupt
+        return score(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(sweep_module, "_scores", score_or_die)
+        sweep(folder=tmp_path)
     resumed = sweep(folder=tmp_path)
     assert list(resumed.models) == [1.0]
     whole = sweep()
@@ -322,6 +325,28 @@ def test_select_refuses_the_folder_of_another_sweep(tmp_path, changed):
     other = {"source": rolled, "target": TARGET + 1, "test": None, "seed": 1}
     with pytest.raises(ValueError, match=f"holds work with another {changed}, expect"):
         select(train, [0.0], folder=tmp_path, **data | {changed: other[changed]})
+
+
+def test_select_refuses_the_folder_of_another_training(tmp_path):
+    knobs = {"a": {"rate": 0.1}}
+
+    def by_name(setting, *data):
+        return train(knobs[setting]["rate"], *data)
+
+    def negated(setting, *data):
+        return train(-knobs[setting]["rate"], *data)
+
+    def run(train_one):
+        return select(train_one, ["a"], SOURCE, TARGET, TEST, folder=tmp_path)
+
+    assert list(run(by_name).models) == ["a"]
+    assert not run(by_name).models  # read where it was kept
+    for other in (negated, partial(by_name)):
+        with pytest.raises(ValueError, match="another train, exp|type partial, expect"):
+            run(other)
+    knobs["a"]["rate"] = 0.2
+    with pytest.raises(ValueError, match="another train, expected"):
+        run(by_name)
 
 
 GOOD = {"settings": ["a", "b"], "source": SOURCE, "target": TARGET, "test": TEST}

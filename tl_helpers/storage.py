@@ -1,6 +1,7 @@
 """Files and folders that are whole or not there; results kept over a kill; one hash."""
 
 import hashlib
+import inspect
 import json
 import os
 import re
@@ -12,7 +13,7 @@ import zipfile
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from types import FunctionType
+from types import CodeType, FunctionType
 
 try:
     import fcntl
@@ -171,6 +172,54 @@ def describe(thing):
     for hook in (leave_out, number):
         config = json.dumps(json.loads(config, object_hook=hook), sort_keys=True)
     return re.sub(r'"([^"\\]*)"', lambda x: f'"{names.get(x[1], x[1])}"', config)
+
+
+def describe_function(function):
+    """Hash a function's own code, and the plain values that it looks up.
+
+    Plain are numbers, text, tuples and dictionaries of them. What else it looks up is
+    not looked into: functions that it calls, lists, arrays, models.
+
+    Args:
+        function: Python function.
+
+    Returns:
+        str of 64 hex digits.
+
+    Raises:
+        TypeError: an object without code of its own, such as a partial.
+    """
+    if not isinstance(function, FunctionType):
+        raise TypeError(
+            f"Got an object of type {type(function).__name__}, expected a function "
+            "whose code can be compared; write def around it"
+        )
+    found = inspect.getclosurevars(function)
+    values = {**found.globals, **found.nonlocals}
+    values = {name: values[name] for name in sorted(values)}
+    plain = {x: repr(value) for x, value in values.items() if _is_plain(value)}
+    described = _describe_code(function.__code__), function.__defaults__, plain
+    return hashlib.sha256(repr(described).encode()).hexdigest()
+
+
+def _describe_code(code):
+    constants = [
+        _describe_code(one)
+        if isinstance(one, CodeType)
+        else sorted(map(repr, one))  # its order differs by process
+        if isinstance(one, frozenset)
+        else repr(one)
+        for one in code.co_consts
+    ]
+    return code.co_code.hex(), constants, code.co_names
+
+
+def _is_plain(value):
+    if isinstance(value, dict):
+        value = (*value, *value.values())
+    if isinstance(value, tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, str | int | float | type(None))
 
 
 def _pieces(thing):

@@ -36,7 +36,7 @@ from tl_helpers.selection.validators import (
     source_validation,
     target_entropy,
 )
-from tl_helpers.storage import Kept, hash_arrays
+from tl_helpers.storage import Kept, describe_function, hash_arrays
 
 MAX_ROWS = 3000  # that validators see of each set: soft_neighbourhood_density is n^2
 SHOW_BAR_AFTER_S = 30
@@ -82,15 +82,17 @@ def select(
         seed: int, decides what is held out and drawn.
         folder: str or Path; where given, every result is kept there, and a sweep over
             the same data that was killed goes on behind the last one. Another `train`
-            needs another folder.
+            is refused where its own code differs, or a number, text, tuple or dict
+            that it looks up; where only what it calls differs, name another folder.
 
     Returns:
         Selection.
 
     Raises:
-        ValueError: settings, validators, data or labels that do not fit, a folder of
-            other data (all before anything is trained), a model that gives no logits,
-            or only models whose answers are not finite.
+        ValueError: settings, validators, data or labels that do not fit; a folder of
+            other data or another training, or a `train` without code of its own
+            together with a folder (all before anything is trained); a model that gives
+            no logits, or only models whose answers are not finite.
     """
     check_callable(train=train)
     check_whole(seed=seed)
@@ -101,7 +103,8 @@ def select(
     target = values_of(_in_memory(target))
     _check_counts(source, target)
     _check_test(source, target, test)
-    kept = Kept(folder, _identity(source, target, test, seed))
+    of_all = _identity(train, source, target, test, seed) if folder else None
+    kept = Kept(folder or None, of_all)
     domains = _hold_out(source, target, seed)
     results, models = {}, {}
     for setting in tqdm(settings, "settings", leave=False, delay=SHOW_BAR_AFTER_S):
@@ -133,9 +136,14 @@ def _in_memory(rows):
     return rows
 
 
-def _identity(source, target, test, seed):
-    """Return all that the results of a sweep depend on, but for the training."""
+def _identity(train, source, target, test, seed):
+    """Return what the results of a sweep depend on."""
+    try:
+        training = describe_function(train)
+    except TypeError as error:
+        raise ValueError(f"{error}, or give folder=None.") from error
     return {
+        "train": training,
         "source": hash_arrays(*source),
         "target": hash_arrays(target),
         "test": None if test is None else hash_arrays(*test),
