@@ -13,7 +13,9 @@ from tl_helpers import profiles
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
-SETTINGS = ("TL_PROFILE", "TL_DATASET", "TL_BACKBONE", "TL_OFFLINE", "TL_STRICT")
+SETTINGS = """
+    TL_PROFILE TL_DATASET TL_BACKBONE TL_OFFLINE TL_STRICT TL_DETERMINISTIC
+""".split()
 OPT_IN = {"slow": "takes a minute or more", "network": "downloads"}
 # Files whose tests touch neither Keras nor TensorFlow: .ci/run need not repeat them
 # under Colab's versions of these. A file that is not named here runs there, too.

@@ -15,7 +15,9 @@ SLOW_CELL_S = 2  # of a faster cell only the chapter's sum tells
 STEADY = 0.8, 1.25  # times the seconds written down: noise, not worth a diff
 TWICE = 2.0
 # What a user may have set, and what the committed outputs were made without.
-FORGOTTEN = ("TL_PROFILE", "TL_DATASET", "TL_BACKBONE", "TL_DATA_DIR", "KERAS_HOME")
+FORGOTTEN = """
+    TL_PROFILE TL_DATASET TL_BACKBONE TL_DATA_DIR TL_DETERMINISTIC KERAS_HOME
+""".split()
 
 
 @dataclass
