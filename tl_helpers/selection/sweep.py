@@ -103,8 +103,8 @@ def select(
     target = values_of(_in_memory(target))
     _check_counts(source, target)
     _check_test(source, target, test)
-    of_all = _identity(train, source, target, test, seed) if folder else None
-    kept = Kept(folder or None, of_all)
+    work = train, source, target, test, seed
+    kept = Kept(folder, None if folder is None else _identity(*work))
     domains = _hold_out(source, target, seed)
     results, models = {}, {}
     for setting in tqdm(settings, "settings", leave=False, delay=SHOW_BAR_AFTER_S):
