@@ -179,6 +179,21 @@ def test_verify_refuses_a_manifest_of_another_format(tmp_path, capsys):
     assert "of format 99 in" in capsys.readouterr().out
 
 
+def test_mirror_copies_what_links_lead_to(tmp_path, lab):
+    """A class that lies on another disk, as is usual in a lab."""
+    (lab / "pacs/photo/dog").rename(tmp_path / "elsewhere")
+    (lab / "pacs/photo/dog").symlink_to(tmp_path / "elsewhere")
+    assert mirror(tmp_path / "stick", ("pacs",)) == 0
+    assert (tmp_path / "stick/datasets/pacs/photo/dog/1.jpg").exists()
+
+
+def test_mirror_names_a_link_in_a_circle(tmp_path, lab, capsys):
+    (lab / "pacs/photo/dog/again").symlink_to(lab / "pacs")
+    assert mirror(tmp_path / "stick", ("pacs",)) == 1
+    assert "pacs: Got " in capsys.readouterr().err
+    assert not (tmp_path / "stick/datasets/pacs").exists()
+
+
 def test_verify_does_not_wait_at_a_pipe(tmp_path, capsys):
     mirror(tmp_path / "stick", ("pacs",))
     name = "datasets/pacs/photo/dog/1.jpg"

@@ -9,7 +9,7 @@ from pathlib import Path
 from tl_helpers import profiles
 from tl_helpers.datasets import real
 from tl_helpers.datasets.catalogue import HELPERS, REAL
-from tl_helpers.datasets.files import is_hidden
+from tl_helpers.datasets.files import walk
 from tl_helpers.downloads import RECORD_NAME, file_hash
 from tl_helpers.storage import read_json, whole_or_nothing, write_json
 
@@ -133,19 +133,23 @@ def _copy(source, target, name):
 
 
 def _list_files(folder):
-    """Return the paths below a folder, relative, with forward slashes, sorted.
+    """Return the files below a folder, relative, with forward slashes, sorted.
+
+    Links are followed, as where the images are read.
 
     Left out: hidden files, the manifest, and the record of first downloads, which
     grows while the mirror is used.
     """
     files = []
-    for base, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not is_hidden(name)]
-        for name in names:
-            path = Path(base, name)
-            is_own = is_hidden(name) or name in (MANIFEST_NAME, RECORD_NAME)
-            if not is_own and path.is_file():  # a pipe would keep its reader waiting
-                files.append(path.relative_to(folder).as_posix())
+    for path in map(Path, walk(str(folder))):
+        if path.is_dir():
+            raise PermissionError(
+                f"Got {path}, which cannot be listed, or which a link led to before, "
+                "expected folders that may be read, each once; remove or repair it."
+            )
+        is_own = path.name in (MANIFEST_NAME, RECORD_NAME)
+        if path.is_file() and not is_own:  # a pipe would keep its reader waiting
+            files.append(path.relative_to(folder).as_posix())
     return sorted(files)
 
 
