@@ -359,7 +359,9 @@ def test_permuted_target_labels_change_nothing():
         (lambda: Discrepancy(encoder(), head(), "wasserstein"), "coral, mmd"),
         (lambda: Discrepancy(encoder(), head(), align=("x",)), "expected some of"),
         (lambda: MutualLearning(network(), encoder()), "expected the same"),
+        (lambda: MutualLearning(*[network()] * 2), "two networks that share weights"),
         (lambda: MeanTeacher(network(), threshold=1.5), "threshold=1.5"),
+        (lambda: MeanTeacher(network(), momentum=1), "momentum=1, expected both below"),
         (lambda: SelfTraining(network(), share=0.0), "share=0"),
     ],
 )

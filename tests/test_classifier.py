@@ -112,6 +112,15 @@ def test_start_from_probe_gives_the_probes_answers(num_classes):
     np.testing.assert_allclose(probabilities, probe.predict_proba(features), atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["svm", "knn", "prototypes"])
+def test_start_from_probe_refuses_another_kind_of_probe(kind):
+    """A margin is no logit: its softmax would be a probability of nothing."""
+    values = np.random.default_rng(0).normal(size=(30, 6))
+    probe = probes.fit_probe((values, np.arange(30) % 3), kind)
+    with pytest.raises(ValueError, match="expected a logistic one"):
+        start_from_probe(classifier(tiny_backbone(), 3), probe)
+
+
 def test_start_from_probe_refuses_features_of_another_block():
     values = np.random.default_rng(0).normal(size=(30, 4))
     probe = probes.fit_probe((values, np.arange(30) % 3))

@@ -45,8 +45,9 @@ from tl_helpers import (
 )
 from tl_helpers.features import Features
 
+# without storage and inputs, which are inner parts, and tools, which make the course
 ROOMS = (
-    "profiles checks storage downloads saving evaluation datasets backbones training "
+    "profiles checks downloads saving evaluation datasets backbones training "
     "features probes choosing augmentation finetuning domains adaptation selection "
     "multitask fewshot plots"
 ).split()
@@ -69,10 +70,8 @@ EXEMPT = test_fuzz.EXEMPT | {
         RECORD,
     ),
     **dict.fromkeys(
-        "saving.read_variables saving.set_variables storage.Kept storage.describe "
-        "storage.read_json storage.remove_left_overs storage.whole_or_nothing "
-        "storage.write_json storage.write_text".split(),
-        "an inner part, which gets what other functions made",
+        ("saving.read_variables", "saving.set_variables"),
+        "an inner part of trainings, which gets what they made",
     ),
     "training.check_compiled": "a check",
     "training.check_fits": "a check",

@@ -273,7 +273,7 @@ def test_check_flag_refuses_a_word():
             r"of type ndarray and shape \(3,\), expected",
         ),
         (np.ones((2, 3)), "(n, 2)", r"shape \(2, 3\), expected numbers \(n, 2\)"),
-        (np.ones((0, 2)), "(n, ...)", "at least 1 of the first"),
+        (np.ones((0, 2)), "(n, ...)", "at least 1 of each"),
         (np.ones((2, 0)), "(n, d)", r"shape \(2, 0\), expected"),
         (iter([1]), "(n,)", "type list_iterator"),
         ([np.nan], "(n,)", "Got scores that are not finite"),

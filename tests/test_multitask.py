@@ -174,6 +174,20 @@ def test_scaled_boxes_divides_and_refuses_what_reaches_out():
         scaled_boxes([[0, 16, 32, 64]], 32)
 
 
+@pytest.mark.parametrize("box", [[9, 2, 5, 6], [5, 6, 9, 2]])
+def test_boxes_that_end_before_they_begin_are_refused(box):
+    with pytest.raises(ValueError, match="in row 1, expected x0 <= x1 and y0 <= y1"):
+        scaled_boxes([[1, 1, 2, 2], box], 10)
+    with pytest.raises(ValueError, match="in row 0, expected x0 <= x1 and y0 <= y1"):
+        Box().check("box", np.array([box]) / 10)
+
+
+def test_parts_of_a_class_number_are_refused_and_absent_ones_are_not():
+    Classification(3).check("kind", [0.0, np.nan, -1, 2])
+    with pytest.raises(ValueError, match="Got parts of a whole in kind labels"):
+        Classification(3).check("kind", [0.0, 1.5])
+
+
 # --- The model ------------------------------------------------------------------
 
 

@@ -38,3 +38,14 @@ def test_l2_sp_holds_a_training_back():
         ]
         distances.append(sum(moved))
     assert distances[0] > 1.2 * distances[1] > 1.2 * 1.2 * distances[2] > 0
+
+
+def test_l2_sp_takes_a_variable_and_refuses_a_push():
+    """A pull may change while a graph trains; below 0 it would push away."""
+    import tensorflow as tf
+
+    weights, start = [np.ones(2, "float32")], [np.zeros(2, "float32")]
+    pull = keras.Variable(3.0)
+    assert float(tf.function(lambda: l2_sp(weights, start, alpha=pull))()) == 3
+    with pytest.raises(ValueError, match="Got alpha=-1, expected"):
+        l2_sp(weights, start, alpha=-1)

@@ -146,3 +146,43 @@ def test_pareto_joins_the_candidates_that_none_beats():
     assert list(front.get_ydata()) == pytest.approx([50, 80])
     assert axis.get_legend_handles_labels()[1] == ["a", "b", "d", "c"]
     assert axis.get_xlabel() == "size (MB)"
+
+
+PERCENT = {"a": {5: [50.0, 70.0]}}
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: plots.bars({"a": [50.0, 70.0]}),
+        lambda: plots.bars({"a": [0.5]}, chance=10),
+        lambda: plots.label_efficiency(PERCENT, 0.1),
+        lambda: plots.layer_choice(PERCENT, 0.1),
+        lambda: plots.pareto({"a": [50.0]}, {"a": 1}, "s"),
+    ],
+)
+def test_percent_where_shares_are_due_is_refused(draw):
+    """Drawn as 5,000%, all bars would end at the edge of the picture."""
+    with pytest.raises(ValueError, match="expected a share in .0, 1.; divide percent"):
+        draw()
+
+
+def test_layer_choice_refuses_series_with_other_blocks():
+    """They would stand under the names of the last one's."""
+    blocks = {"a": {"stem": [0.5]}, "b": {"block1": [0.6]}}
+    with pytest.raises(ValueError, match="'block1'.* beside .*'stem'.*, expected the"):
+        plots.layer_choice(blocks, 0.1)
+
+
+def test_cosines_refuse_what_is_none():
+    with pytest.raises(ValueError, match="Got numbers up to 4 in a, expected cosines"):
+        plots.cosines({"a": [[1, -4], [-4, 1]]}, ["x", "y"])
+
+
+def test_show_images_refuses_floats_that_would_be_clipped():
+    with pytest.raises(ValueError, match="of type float64 .* 200, expected uint8"):
+        plots.show_images(np.full((1, 4, 4, 3), 200.0))
+
+
+def test_more_than_ten_curves_are_drawn():
+    plots.label_efficiency({str(i): {5: [0.5]} for i in range(11)}, 0.1)

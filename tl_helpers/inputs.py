@@ -444,10 +444,11 @@ def check_numbers(name, values, shape, least=1, finite=True):
     )
     is_empty = least > 0 and not array.size  # also zero shots in the middle
     if not fits or array.dtype.kind not in "biuf" or is_empty or len(array) < least:
+        rows = "each" if is_empty else "the first"
         raise ValueError(
             f"Got {name} of type {type(values).__name__} and shape {array.shape}, "
-            f"expected numbers {shape}, at least {least} of the first; turn a tf.data "
-            "set or a list into one NumPy array."
+            f"expected numbers {shape}, at least {least} of {rows}; turn a tf.data set "
+            "or a list into one NumPy array."
         )
     if finite and array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError(
@@ -459,8 +460,13 @@ def check_numbers(name, values, shape, least=1, finite=True):
 
 def check_tensor(name, values, shape):
     """Refuse as `check_numbers` what is no tensor: one may be known in shape alone."""
-    if isinstance(values, np.ndarray) or not hasattr(values, "shape"):
+    if not _is_tensor(values):
         check_numbers(name, values, shape, least=0)
+
+
+def _is_tensor(value):
+    """Whether this is a variable, or a tensor that may be known in shape alone."""
+    return hasattr(value, "shape") and not isinstance(value, np.ndarray | np.generic)
 
 
 def check_class_weight(class_weight, labels):
@@ -497,6 +503,8 @@ def check_class_weight(class_weight, labels):
 
 def _check_range(given, fits, wanted):
     for name, value in given.items():
+        if _is_tensor(value):
+            continue
         number = _as_array(value)
         is_number = number.ndim == 0 and number.dtype.kind in "iuf"
         if not is_number or not np.isfinite(number) or not fits(number):

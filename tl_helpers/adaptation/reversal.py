@@ -25,8 +25,7 @@ def reverse_gradient(values, strength):
         the same values, to the last bit.
     """
     check_tensor("values", values, "(...)")
-    if not hasattr(strength, "shape"):
-        check_not_negative(strength=strength)
+    check_not_negative(strength=strength)
     values = ops.convert_to_tensor(values)
     fixed = ops.stop_gradient(values)
     # values - fixed is 0, but has a gradient
