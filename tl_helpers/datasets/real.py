@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def load_real(name, part=None, size_px=None):
     Raises:
         ValueError: unknown name or part.
         FileNotFoundError: a set that must be fetched by hand, half of a set, or a part
-            without all of its classes.
+            that lacks classes of the others.
         DownloadError: it is on no disk and cannot be downloaded.
     """
     spec = describe(name)
@@ -208,7 +209,11 @@ def _read_folders(name, part, size_px):
 
 
 def _check_classes(name, folder, found):
-    """Refuse a part without all of its classes: the others would be renumbered."""
+    """Refuse a part without a class of the others: its classes would be renumbered.
+
+    Where all parts hold the same classes, and fewer than the set has, somebody took
+    a part of the set: that is told.
+    """
     spec = describe(name)
     others = [folder.parent / part for part in spec.parts if part != folder.name]
     known = {
@@ -218,15 +223,25 @@ def _check_classes(name, folder, found):
         for entry in other.iterdir()
         if entry.is_dir() and not is_hidden(entry.name)
     }
+    if len(found) == spec.num_classes and known <= set(found):
+        return
     lacking = sorted(known - set(found))
-    if lacking or len(found) != spec.num_classes:
-        missing = f"no image of {', '.join(lacking[:5])} and " if lacking else ""
-        raise FileNotFoundError(
-            f"Got {missing}{len(found)} classes in {folder} ({', '.join(found[:10])}), "
-            f"expected the {spec.num_classes} of {name}; remove {folder.parent} and "
-            "fill it again, or load a part of the set as your own: load_folder("
-            f"{str(folder)!r})."
+    missing = f"no image of {', '.join(lacking[:5])} and " if lacking else ""
+    got = (
+        f"Got {missing}{len(found)} classes in {folder} ({', '.join(found[:10])}), "
+        f"expected the {spec.num_classes} of {name}"
+    )
+    if known == set(found) and len(found) < spec.num_classes:
+        warnings.warn(
+            f"{got}; its parts agree, so this is a part of the set: compare no number "
+            "with those of the whole.",
+            stacklevel=2,
         )
+        return
+    raise FileNotFoundError(
+        f"{got}; remove {folder.parent} and fill it again, or load a part of the set "
+        f"as your own: load_folder({str(folder)!r})."
+    )
 
 
 def _read_tiny_imagenet(name, part, size_px):
