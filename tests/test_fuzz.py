@@ -147,6 +147,11 @@ TABLE = {
         lambda: {"seeds": count(3), "rows": mapping({"probe": SCORES})},
         {"rows": "empty", "seeds": ""},
     ),
+    "evaluation.ScoreTable.compare": Case(
+        evaluation.ScoreTable(3, dict.fromkeys("ab", {1: SCORES})).compare,
+        lambda: {"method": choice("a"), "baseline": choice("b"), "at": choice(1)},
+        {"method": "list", "baseline": "list", "at": "none"},
+    ),
     "evaluation.ScoreTable row": Case(score_table, lambda: {"scores": numbers(SCORES)}),
     "plots.activation_maps": Case(
         plots.activation_maps,

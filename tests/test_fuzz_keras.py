@@ -189,6 +189,10 @@ def view_layer():
     return keras.layers.GaussianNoise(0.1)
 
 
+def raise_strength(**numbers):
+    adaptation.DANN(*networks()).raise_strength(**numbers)
+
+
 def loaded(path):
     """Write a model where a name is given, then load it."""
     if isinstance(path, str):
@@ -209,6 +213,24 @@ def box_labels(boxes):
 
 
 TABLE = {
+    "datasets.ImageSet.batches": Case(
+        IMAGES.batches,
+        lambda: {
+            "batch_size": count(2),
+            "shuffle": flag(True),
+            "seed": count(0, 0),
+            "augment": function(policy()),
+        },
+        {"augment": "none"},
+    ),
+    "datasets.ImageSet.resized": Case(IMAGES.resized, lambda: {"size_px": count(4)}),
+    "datasets.ImageSet.pixels": Case(
+        IMAGES.pixels, lambda: {"rows": thing([0, 1])}, {"rows": "empty"}
+    ),
+    "adaptation.Ramp's strength": Case(
+        raise_strength,
+        lambda: {"peak": weight(1.0), "step": count(0, 0), "num_steps": count(1, 0)},
+    ),
     "profiles.start": Case(
         profiles.start, lambda: {"seed": count(0, 0)}, {"seed": "flag"}
     ),

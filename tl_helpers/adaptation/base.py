@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from tl_helpers.adaptation.reversal import ramp
-from tl_helpers.inputs import check_flag, check_kind, check_not_negative
+from tl_helpers.inputs import check_flag, check_kind, check_not_negative, check_whole
 from tl_helpers.training import predict_logits, share_of_a_replica
 
 
@@ -53,7 +53,12 @@ class Adapter(keras.Model):
             peak: float >= 0, which it nearly reaches.
             step: int, how many steps lie behind.
             num_steps: int, steps of the whole training; 0 to leave it where it is.
+
+        Raises:
+            ValueError: a number below 0, or no number.
         """
+        check_not_negative(peak=peak)
+        check_whole(step=step, num_steps=num_steps)
         self._peak.assign(peak)
         self._step.assign(step)
         self._num_steps.assign(num_steps)

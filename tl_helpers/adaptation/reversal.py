@@ -88,6 +88,7 @@ class Ramp(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         """Tell the model where in its training the epoch begins."""
         steps, epochs = self.params["steps"], self.params["epochs"]
+        check_whole(1, steps=steps)  # a generator does not tell how many it has
         self.model.raise_strength(self.peak, epoch * steps, epochs * steps)
 
     def on_train_end(self, logs=None):

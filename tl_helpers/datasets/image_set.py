@@ -10,6 +10,7 @@ from tl_helpers.datasets.batches import in_order, num_threads, reader, untuned
 from tl_helpers.datasets.files import resize_pixels
 from tl_helpers.datasets.levels import how_to_convert
 from tl_helpers.inputs import (
+    check_callable,
     check_class_names,
     check_flag,
     check_kind,
@@ -182,6 +183,8 @@ class ImageSet:
         check_whole(seed=seed)
         if not callable(shuffle):
             check_flag(shuffle=shuffle)
+        if augment is not None:
+            check_callable(augment=augment)
 
         import tensorflow as tf
 

@@ -39,6 +39,11 @@ class ScoreTable(dict):
             row = self._checked(method, scores)
         super().__setitem__(method, row)
 
+    def __missing__(self, method):
+        """Say which rows there are."""
+        rows = ", ".join(map(repr, self))
+        raise KeyError(f"Got row {method!r}, expected one of {rows}; run it first.")
+
     def only(self, *methods):
         """Return the table of these methods, in this order."""
         return ScoreTable(self.num_seeds, {method: self[method] for method in methods})
@@ -59,6 +64,12 @@ class ScoreTable(dict):
         """
         ours, theirs = self[method], self[baseline]
         if at is not None:
+            both = [key for key in ours if isinstance(ours, dict) and key in theirs]
+            if at not in both:
+                raise KeyError(
+                    f"Got at={at!r}, expected one of {both}, which both rows have; "
+                    "leave it out for rows without settings."
+                )
             return compare_paired(ours[at], theirs[at])
         if not isinstance(ours, dict):
             return compare_paired(ours, theirs)
