@@ -49,7 +49,9 @@ IMPORT_LIMIT_S = 0.3
 FEW_FILES, MANY_FILES = 20_000, 60_000  # apart by more than what one run varies
 NUM_MEMORY_ROUNDS = 3
 FEATURES_BYTES = 192 * 4  # of one image: the embedded backbone's last block, float32
-PATH_BYTES = 384  # allowance for a file's path, label and remembered digest
+# Allowance for a file's path (84 bytes), its place and label (16) and its remembered
+# digest (104), and for what the allocator loses by rounding such small pieces up.
+PATH_BYTES = 384
 COURSE_LIMIT_MIN, NOTEBOOK_LIMIT_S = 9, 45
 ALLOCATOR = {"MALLOC_TOP_PAD_": str(64 * 2**20)}  # bytes kept beyond what is in use
 
