@@ -61,6 +61,13 @@ def split(labelled, first, second, **settings):
     return datasets.split(labelled, first, second, **settings)
 
 
+def key(value):
+    """Argue with a key of a dict; Python itself refuses a list."""
+    given = choice(value)
+    del given.wrong["list"]
+    return given
+
+
 def load_folder(path, **settings):
     """Load a folder that is made first, where a name is given."""
     for name in ("a", "b") if isinstance(path, str) else ():
@@ -149,8 +156,8 @@ TABLE = {
     ),
     "evaluation.ScoreTable.compare": Case(
         evaluation.ScoreTable(3, dict.fromkeys("ab", {1: SCORES})).compare,
-        lambda: {"method": choice("a"), "baseline": choice("b"), "at": choice(1)},
-        {"method": "list", "baseline": "list", "at": "none"},
+        lambda: {"method": key("a"), "baseline": key("b"), "at": key(1)},
+        {"at": "none"},
     ),
     "evaluation.ScoreTable row": Case(score_table, lambda: {"scores": numbers(SCORES)}),
     "plots.activation_maps": Case(

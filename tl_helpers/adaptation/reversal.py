@@ -102,7 +102,7 @@ def ramp(progress):
         return ops.tanh(5.0 * progress)  # the same, without cancellation near 0
     shares = check_numbers("progress", np.ravel(progress), "(n,)")
     check_share(first=shares.min(), last=shares.max())
-    return np.tanh(5.0 * progress)
+    return np.tanh(5.0 * np.asarray(progress))
 
 
 @keras.saving.register_keras_serializable("tl_helpers")
