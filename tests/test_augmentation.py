@@ -323,7 +323,7 @@ def test_colour_lowers_contrast_as_often_as_it_raises_it():
 
 @pytest.mark.parametrize("name", ["flip", "flip_crop+", "mix-up"])
 def test_policy_names_those_that_it_knows(name):
-    with pytest.raises(ValueError, match=r"Got policy=.*, expected one of none, flip_c"):
+    with pytest.raises(ValueError, match=r"Got policy=.*, expected one of none,"):
         augmentation.policy(name, 3)
 
 

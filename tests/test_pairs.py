@@ -176,9 +176,7 @@ def test_pairs_refuses_a_target_of_other_classes(names):
     """Which is no look at its labels: what is predicted would be another class."""
     target = replace(tiny_images(), class_names=names)
     for other in (target, Features(target.images, target.labels, names)):
-        with pytest.raises(
-            ValueError, match="in the target, exp.* in the source"
-        ):
+        with pytest.raises(ValueError, match="in the target, exp.* in the source"):
             pairs(tiny_images(), other)
 
 
