@@ -36,12 +36,24 @@ def test_render_repeats_the_shipped_image(domain, index):
 
 
 @pytest.mark.slow
-def test_main_repeats_the_shipped_files_byte_for_byte(tmp_path):
-    render_solids.main(tmp_path)
+def test_main_repeats_the_shipped_files(tmp_path, monkeypatch):
+    """Byte for byte, but for the octahedra's skins in `photo`.
+
+    A face of theirs leans towards all three axes alike, and the last bit of a normal,
+    which differs between processors, decides along which one the skin is laid on it.
+    """
+    render_solids.main(tmp_path / "solids")
     shipped = sorted((SCRIPTS / "solids").iterdir())
-    assert [path.name for path in shipped] == sorted(p.name for p in tmp_path.iterdir())
-    for path in shipped:
-        assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
+    made = sorted((tmp_path / "solids").iterdir())
+    assert [path.name for path in shipped] == [path.name for path in made]
+    for path, own in zip(shipped, made, strict=True):
+        if path.name != "photo.webp":
+            assert path.read_bytes() == own.read_bytes(), path.name
+    before = bundled.load_solids("photo")
+    monkeypatch.setattr(profiles, "data_dir", lambda: tmp_path)
+    after = bundled.load_solids.__wrapped__("photo")
+    others = before.labels != before.class_names.index("octahedron")
+    assert np.array_equal(before.images[others], after.images[others])
 
 
 def test_write_domain_is_read_by_load_solids(tmp_path, monkeypatch):

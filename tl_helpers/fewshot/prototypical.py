@@ -83,6 +83,7 @@ class PrototypicalNetwork(keras.Model):
             )
         self.encoder, self.num_ways, self.num_shots = encoder, num_ways, num_shots
         self._accuracy = keras.metrics.SparseCategoricalAccuracy("accuracy")
+        self.built = True  # the encoder is
 
     def call(self, inputs, training=None):
         """Return embeddings float32 (b, d)."""
