@@ -83,8 +83,19 @@ def score_table(scores):
 TRAIN = rows(LOGITS, Y)
 
 
-def nan_curves(value):
-    return {"probe": {1: [value, 0.5], 5: [0.6, 0.7]}}
+def curves():
+    """Argue with {method: {setting: accuracies}}."""
+
+    def with_first(value):
+        return {"probe": {1: [value, 0.5], 5: [0.6, 0.7]}}
+
+    return mapping(
+        with_first(0.5),
+        nan=with_first(np.nan),
+        percent=with_first(81.3),
+        words=with_first("a"),
+        inner={"a": 3},
+    )
 
 
 TABLE = {
@@ -235,13 +246,7 @@ TABLE = {
     "plots.label_efficiency": Case(
         plots.label_efficiency,
         lambda: {
-            "curves": mapping(
-                nan_curves(0.5),
-                nan=nan_curves(np.nan),
-                percent=nan_curves(81.3),
-                words=nan_curves("a"),
-                inner={"a": 3},
-            ),
+            "curves": curves(),
             "chance": share(0.5),
             "axis": thing(None),
         },
@@ -250,13 +255,7 @@ TABLE = {
     "plots.layer_choice": Case(
         plots.layer_choice,
         lambda: {
-            "accuracies": mapping(
-                nan_curves(0.5),
-                nan=nan_curves(np.nan),
-                percent=nan_curves(81.3),
-                words=nan_curves("a"),
-                inner={"a": 3},
-            ),
+            "accuracies": curves(),
             "chance": share(0.5),
             "axis": thing(None),
         },

@@ -204,6 +204,19 @@ def with_shots(num_shots):
     return DRAWN.with_shots(num_shots)
 
 
+def extraction(call):
+    """What `extract` and `compute` take alike."""
+    return Case(
+        call,
+        lambda: {
+            "backbone": thing(backbone()),
+            "image_set": rows(IMAGES),
+            "block": choice("block1"),
+        },
+        {"block": "none", "image_set": "empty row one_class"},
+    )
+
+
 def call_policy(images, labels):
     return policy()(images, labels)
 
@@ -305,24 +318,8 @@ TABLE = {
         lambda: {"values": numbers(VALUES), "labels": labels(Y), "class_names": None},
         {"values": "nan infinite"},
     ),
-    "features.extract": Case(
-        features.extract,
-        lambda: {
-            "backbone": thing(backbone()),
-            "image_set": rows(IMAGES),
-            "block": choice("block1"),
-        },
-        {"block": "none", "image_set": "empty row one_class"},
-    ),
-    "features.compute": Case(
-        features.compute,
-        lambda: {
-            "backbone": thing(backbone()),
-            "image_set": rows(IMAGES),
-            "block": choice("block1"),
-        },
-        {"block": "none", "image_set": "empty row one_class"},
-    ),
+    "features.extract": extraction(features.extract),
+    "features.compute": extraction(features.compute),
     "features.batch_size": Case(
         features.batch_size, lambda: {"shape": fuzz.thing((8, 8, 3))}
     ),

@@ -68,11 +68,11 @@ def fit_probe(train, kind="logistic", seed=0, class_weight=None):
     if not settings or num_folds < 2:
         return _fit_quietly(estimator, values, labels)
     folds = StratifiedKFold(int(num_folds), shuffle=True, random_state=seed)
-    if class_weight is None:
-        search = GridSearchCV(estimator, settings, cv=folds)
-        return _fit_quietly(search, values, labels)
-    search = GridSearchCV(estimator, settings, cv=folds, scoring=_weighted_accuracy)
-    return _fit_quietly(search, values, labels).best_estimator_
+    scoring = None if class_weight is None else _weighted_accuracy
+    search = GridSearchCV(estimator, settings, cv=folds, scoring=scoring)
+    _fit_quietly(search, values, labels)
+    # a search scores as it chose: with weights, not by the share of right answers
+    return search if class_weight is None else search.best_estimator_
 
 
 def probe_accuracy(train, test, kind="logistic", seed=0):
