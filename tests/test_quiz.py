@@ -96,7 +96,7 @@ def small_book():
         "27.3%, give or take 1.2.",
         "By 3.7 points, 95% interval -0.1 to 7.5.",
         "1800 images and 300 steps at 1e-3.",
-        "block5 of MobileNetV2, as in notebooks 07 and 11, with L2-SP: see 03.",
+        "block5 of MobileNetV2, as in notebooks 08 and 13, with L2-SP: see 03.",
         "About a quarter; a hundred would do.",
     ],
 )
