@@ -39,6 +39,41 @@ def test_summarise_by_hand():
     assert spread.num_seeds == 3
 
 
+def test_summarise_corrects_for_splits_that_overlap():
+    """Three splits that test a quarter: 1/3 + 1/3 instead of 1/3 of the variance."""
+    values = [0.5, 0.6, 0.7]
+    plain, corrected = (
+        evaluation.summarise(values, test_share=share) for share in (None, 0.25)
+    )
+    widths = [spread.high - spread.low for spread in (plain, corrected)]
+    assert widths[1] / widths[0] == pytest.approx(np.sqrt(2))
+    assert (plain.mean, plain.deviation) == (corrected.mean, corrected.deviation)
+    difference = evaluation.compare_paired(values, [0.0] * 3, test_share=0.25)
+    assert difference[:3] == (corrected.mean, corrected.low, corrected.high)
+    table = evaluation.ScoreTable(3, {"a": values, "b": [0.0] * 3}, test_share=0.25)
+    assert table.only("a", "b").compare("a", "b") == difference
+
+
+@pytest.mark.parametrize("share", [0, 1])
+def test_a_test_set_of_nothing_or_all_is_refused(share):
+    with pytest.raises(ValueError, match="Got test_share=.*between 0 and 1; leave"):
+        evaluation.summarise([0.5, 0.6], test_share=share)
+
+
+def test_corrected_interval_covers_what_the_plain_one_misses():
+    """Accuracy of a threshold on random halves of 60 rows that a population gave."""
+
+    def by_halves(test_share):
+        def draw(rng):
+            right = rng.random(60) < 0.7  # of a classifier that needs no training
+            halves = [rng.permutation(right)[:30].mean() for _ in range(5)]
+            return evaluation.summarise(halves, test_share)[2:4]
+
+        return draw
+
+    assert coverage(by_halves(None), 0.7) < 0.9 < coverage(by_halves(0.5), 0.7)
+
+
 def test_summarise_of_one_value_claims_nothing():
     spread = evaluation.summarise([0.5])
     assert spread == evaluation.Spread(0.5, 0.0, -np.inf, np.inf, 1)

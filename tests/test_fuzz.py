@@ -119,12 +119,17 @@ TABLE = {
     ),
     "evaluation.compare_paired": Case(
         evaluation.compare_paired,
-        lambda: {"values": numbers(SCORES), "baseline": numbers([0.6, 0.7, 0.65])},
+        lambda: {
+            "values": numbers(SCORES),
+            "baseline": numbers([0.6, 0.7, 0.65]),
+            "test_share": share(0.5),
+        },
+        {"test_share": "none"},
     ),
     "evaluation.summarise": Case(
         evaluation.summarise,
-        lambda: {"values": numbers(SCORES)},
-        {"values": "row short"},
+        lambda: {"values": numbers(SCORES), "test_share": share(0.5)},
+        {"values": "row short", "test_share": "none"},
     ),
     "evaluation.bootstrap_interval": Case(
         evaluation.bootstrap_interval,
@@ -162,8 +167,12 @@ TABLE = {
     ),
     "evaluation.ScoreTable": Case(
         evaluation.ScoreTable,
-        lambda: {"seeds": count(3), "rows": mapping({"probe": SCORES})},
-        {"rows": "empty", "seeds": ""},
+        lambda: {
+            "seeds": count(3),
+            "rows": mapping({"probe": SCORES}),
+            "test_share": share(0.5),
+        },
+        {"rows": "empty", "seeds": "", "test_share": "none"},
     ),
     "evaluation.ScoreTable.compare": Case(
         evaluation.ScoreTable(3, dict.fromkeys("ab", {1: SCORES})).compare,
@@ -179,6 +188,18 @@ TABLE = {
             "num_channels": count(2),
         },
         {"image": "row short"},
+    ),
+    "plots.answers": Case(
+        plots.answers,
+        lambda: {
+            "images": array(np.concatenate([IMAGES, IMAGES])),
+            "labels": labels(Y),
+            "probabilities": array(PROBABILITIES),
+            "class_names": thing(NAMES),
+            "rows": thing([0, 1]),
+            "columns": count(3),
+        },
+        {"rows": "none"},
     ),
     "plots.bars": Case(
         plots.bars,
@@ -227,8 +248,9 @@ TABLE = {
             "labels": labels(Y),
             "class_names": thing(NAMES),
             "axis": thing(None),
+            "only": thing(NAMES[:1]),
         },
-        {"axis": "none"},
+        {"axis": "none", "only": "none"},
     ),
     "plots.filters": Case(
         plots.filters,
@@ -240,6 +262,7 @@ TABLE = {
         lambda: {
             "differences": mapping({"probe": {1: DIFFERENCE}}, inner={"probe": 3}),
             "axis": thing(None),
+            "legend": thing(True),
         },
         {"axis": "none"},
     ),
@@ -261,6 +284,17 @@ TABLE = {
         },
         {"axis": "none"},
     ),
+    "plots.losses": Case(
+        plots.losses,
+        lambda: {
+            "histories": mapping(
+                {"probe": [2.0, 1.0]}, nan={"probe": [np.nan]}, none={"probe": {}}
+            ),
+            "x_label": "step",
+            "axis": thing(None),
+        },
+        {"axis": "none"},
+    ),
     "plots.pareto": Case(
         plots.pareto,
         lambda: {
@@ -278,6 +312,24 @@ TABLE = {
         lambda: {"calibration": thing(CALIBRATION), "axis": thing(None)},
         {"axis": "none"},
     ),
+    "plots.scores": Case(
+        plots.scores,
+        lambda: {
+            "scores": mapping(
+                {"probe": SCORES},
+                nan={"probe": [np.nan]},
+                percent={"probe": [81.3]},
+                word={"probe": "b"},
+            ),
+            "baseline": choice("probe"),
+            "oracle": choice("probe"),
+            "chance": share(0.5),
+            "kinds": mapping({"probe": "linear"}, unknown={"other": "linear"}),
+            "axis": thing(None),
+        },
+        dict.fromkeys(["baseline", "oracle", "chance", "axis"], "none")
+        | {"kinds": "none empty"},
+    ),
     "plots.show_images": Case(
         plots.show_images,
         lambda: {
@@ -287,6 +339,16 @@ TABLE = {
             "size_in": weight(0.9),
         },
         {"titles": "none"},
+    ),
+    "plots.worst": Case(
+        plots.worst,
+        lambda: {
+            "images": array(np.concatenate([IMAGES, IMAGES])),
+            "labels": labels(Y),
+            "probabilities": array(PROBABILITIES),
+            "class_names": thing(NAMES),
+            "number": count(2),
+        },
     ),
     "plots.one_of_each": Case(
         plots.one_of_each,

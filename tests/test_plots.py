@@ -55,6 +55,92 @@ def test_bars_are_means_and_dots_are_seeds():
     assert [tick.get_text() for tick in axis.get_yticklabels()] == ["a", "b"]
 
 
+def rows_of(axis):
+    """(mean, low, high) of every row of `plots.scores`, in percent."""
+    found = []
+    for dots, _, (bar,) in axis.containers:
+        (low, _), (high, _) = bar.get_segments()[0]
+        found.append((dots.get_xdata()[0], low, high))
+    return found
+
+
+def test_scores_are_means_with_intervals_and_a_dot_a_seed():
+    table = {"a": [0.2, 0.4], "b": [0.9, 0.8], "c": [0.5, 0.6]}
+    axis = plots.scores(table, baseline="a", oracle="b", kinds={"c": "probe"})
+    for row, values in zip(rows_of(axis), table.values(), strict=True):
+        spread = evaluation.summarise(values)
+        wanted = spread.mean, spread.low, spread.high
+        assert row == pytest.approx(100 * np.array(wanted))
+    dots = [line.get_xdata() for line in axis.get_lines() if line.get_marker() == "."]
+    assert np.concatenate(dots).tolist() == pytest.approx([20, 40, 90, 80, 50, 60])
+    assert [tick.get_text() for tick in axis.get_yticklabels()] == ["a", "b", "c"]
+    assert [text.get_text() for text in axis.texts] == ["30.0", "85.0", "55.0"]
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["probe"]
+    dashed = [line.get_xdata()[0] for line in axis.get_lines() if line.is_dashed()]
+    assert dashed == pytest.approx([30])  # through the baseline
+
+
+def test_scores_look_where_the_numbers_are():
+    axis = plots.scores({"a": [0.80, 0.82], "b": [0.81, 0.83]}, chance=0.1)
+    low, high = axis.get_xlim()
+    assert 60 < low < 80 and 83 < high < 100
+    assert [text.get_text() for text in axis.texts] == ["81.0", "82.0"]
+    low, high = plots.scores({"a": [0.5], "b": [0.501]}).get_xlim()
+    assert high - low >= 5  # a tenth of a point does not fill the picture
+    near = plots.scores({"a": [0.12, 0.3]}, chance=0.1)
+    assert near.get_xlim()[0] < 10 and near.texts[-1].get_text() == " chance"
+
+
+def test_scores_correct_the_interval_of_overlapping_splits():
+    rows = {"a": [0.5, 0.6, 0.7]}
+    ((_, low, high),) = rows_of(plots.scores(evaluation.ScoreTable(3, rows)))
+    overlapping = evaluation.ScoreTable(3, rows, test_share=0.5)
+    ((_, lower, higher),) = rows_of(plots.scores(overlapping))
+    assert (higher - lower) / (high - low) == pytest.approx(2)  # 1/3 + 1 for 1/3
+
+
+def test_scores_refuse_a_baseline_that_is_no_row():
+    with pytest.raises(ValueError, match="Got 'c', expected one of the rows a, b"):
+        plots.scores({"a": [0.5], "b": [0.6]}, baseline="c")
+
+
+def test_losses_draw_training_and_validation():
+    histories = {"probe": {"loss": [2, 1], "val_loss": [3, 2]}, "other": [4, 3, 2]}
+    axis = plots.losses(histories, x_label="step")
+    drawn = drawn_lines(axis)
+    assert drawn == {"probe": [2, 1], "probe, validation": [3, 2], "other": [4, 3, 2]}
+    first, validation, _ = axis.get_lines()
+    assert validation.is_dashed() and first.get_color() == validation.get_color()
+    assert axis.get_xlabel() == "step"
+
+
+PROBABILITIES = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]])
+THREE = np.zeros((3, 4, 4, 3), np.uint8)
+
+
+def titles_of(figure):
+    return [axis.get_title() for axis in figure.axes if axis.get_title()]
+
+
+def test_answers_say_how_sure_and_what_it_is():
+    figure = plots.answers(THREE, [0, 1, 1], PROBABILITIES, ["red fox", "dog"])
+    assert titles_of(figure) == ["red fox 90%", "red fox 80%\nis dog", "dog 70%"]
+    colours = [axis.title.get_color() for axis in figure.axes]
+    assert colours[0] == colours[2] != colours[1]
+    some = plots.answers(THREE, [0, 1, 1], PROBABILITIES, ["red fox", "dog"], [2, 0])
+    assert titles_of(some) == ["dog 70%", "red fox 90%"]
+
+
+def test_worst_begins_where_the_truth_got_least():
+    figure = plots.worst(THREE, [0, 1, 1], PROBABILITIES, ["cat", "dog"], number=2)
+    assert titles_of(figure) == ["cat 80%\nis dog", "dog 70%"]
+
+
+def test_answers_refuse_logits():
+    with pytest.raises(ValueError, match="from -3 to 4, expected .0, 1.; give softmax"):
+        plots.answers(THREE, [0, 1, 1], [[4, -3]] * 3, ["cat", "dog"])
+
+
 def test_gains_draw_intervals_beside_zero():
     spreads = {"a": {5: evaluation.compare_paired([0.5, 0.7], [0.4, 0.4])}}
     axis = plots.gains(spreads)
@@ -64,6 +150,7 @@ def test_gains_draw_intervals_beside_zero():
     ends = bars.get_segments()[0][:, 1]
     assert ends == pytest.approx([100 * wanted.low, 100 * wanted.high])
     assert axis.get_lines()[-1].get_ydata()[0] == 0
+    assert axis.get_legend() and not plots.gains(spreads, legend=False).get_legend()
 
 
 def test_one_of_each_draws_a_column_a_class():
@@ -98,6 +185,15 @@ def test_feature_map_draws_every_point_once():
     points, labels = np.random.default_rng(0).normal(size=(9, 2)), np.arange(9) % 3
     axis = plots.feature_map(points, labels, ("a", "b", "c"))
     assert sum(len(line.get_xdata()) for line in axis.get_lines()) == 9
+
+
+def test_feature_map_can_colour_a_few_classes():
+    points, labels = np.random.default_rng(0).normal(size=(9, 2)), np.arange(9) % 3
+    axis = plots.feature_map(points, labels, ("a", "b", "c"), only=["c"])
+    others, c = axis.get_lines()
+    assert (others.get_label(), c.get_label()) == ("other classes", "c")
+    np.testing.assert_array_equal(c.get_xydata(), points[2::3])
+    assert len(others.get_xdata()) == 6
 
 
 def test_domains_differ_in_marker_and_keep_their_points():
@@ -155,7 +251,8 @@ PERCENT = {"a": {5: [50.0, 70.0]}}
     "draw",
     [
         lambda: plots.bars({"a": [50.0, 70.0]}),
-        lambda: plots.bars({"a": [0.5]}, chance=10),
+        lambda: plots.scores({"a": [0.5]}, chance=10),
+        lambda: plots.scores({"a": [50.0, 70.0]}),
         lambda: plots.label_efficiency(PERCENT, 0.1),
         lambda: plots.layer_choice(PERCENT, 0.1),
         lambda: plots.pareto({"a": [50.0]}, {"a": 1}, "s"),

@@ -59,12 +59,13 @@ class Difference(NamedTuple):
         )
 
 
-def compare_paired(values, baseline):
+def compare_paired(values, baseline, test_share=None):
     """Difference of two methods that saw the same seeds.
 
     Args:
         values: (n,) scores of a method, one a seed.
         baseline: (n,) scores of the other on the same seeds, in the same order.
+        test_share: as in `summarise`, where the seeds split the same images anew.
 
     Returns:
         Difference of `values - baseline`; an interval above 0 is a gain that the seeds
@@ -73,7 +74,8 @@ def compare_paired(values, baseline):
     Raises:
         ValueError: lengths differ, no score, or one that is not finite.
 
-    Source: Student's paired t; `scipy.stats.ttest_rel` gives the same interval.
+    Source: Student's paired t; `scipy.stats.ttest_rel` gives the same interval, for
+        draws without an image in common.
     """
     values = check_numbers("scores", values, "(n,)")
     baseline = check_numbers("scores of the baseline", baseline, "(n,)")
@@ -82,5 +84,5 @@ def compare_paired(values, baseline):
             f"Got {len(values)} and {len(baseline)} scores, expected one of each for "
             "every seed; run both methods on the same seeds."
         )
-    spread = summarise(values.astype(float) - baseline)
+    spread = summarise(values.astype(float) - baseline, test_share)
     return Difference(spread.mean, spread.low, spread.high, spread.num_seeds)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from tl_helpers.inputs import check_numbers
+from tl_helpers.inputs import check_numbers, check_share
 
 
 class Spread(NamedTuple):
@@ -30,22 +30,55 @@ class Spread(NamedTuple):
         return f"{100 * self.mean:.1f} ± {100 * self.deviation:.1f} %"
 
 
-def summarise(values):
+def summarise(values, test_share=None):
     """Mean, standard deviation and confidence interval over seeds.
 
     Args:
         values: (n,) one finite number a seed, n >= 1.
+        test_share: where every seed splits the same images anew, the share of them
+            that tests, in (0, 1): such splits overlap, and the interval is corrected
+            for it. None for draws that have no image in common.
 
     Returns:
         Spread.
 
     Raises:
-        ValueError: no value, or one that is not finite.
+        ValueError: no value, or one that is not finite, or a share that is none.
+
+    Source: Student's t; corrected as in Nadeau & Bengio 2003,
+        doi:10.1023/A:1024068626366.
     """
     values = check_numbers("values", values, "(n,)").astype(float)
     mean = float(values.mean())
     if len(values) == 1:
+        overlap(test_share)
         return Spread(mean, 0.0, -np.inf, np.inf, 1)
     deviation = float(values.std(ddof=1))
-    half = stats.t.ppf(0.975, len(values) - 1) * deviation / np.sqrt(len(values))
+    error = deviation * np.sqrt(1 / len(values) + overlap(test_share))
+    half = stats.t.ppf(0.975, len(values) - 1) * error
     return Spread(mean, deviation, mean - half, mean + half, len(values))
+
+
+def overlap(test_share):
+    """What overlapping splits add to the 1 / n of a mean's variance.
+
+    Args:
+        test_share: share of the images that tests, in (0, 1), or None.
+
+    Returns:
+        float >= 0: test images for each training image; 0 for None.
+
+    Raises:
+        ValueError: a share outside (0, 1).
+
+    Source: Nadeau & Bengio 2003, doi:10.1023/A:1024068626366.
+    """
+    if test_share is None:
+        return 0.0
+    check_share(test_share=test_share)
+    if not 0 < test_share < 1:
+        raise ValueError(
+            f"Got test_share={test_share:g}, expected a share between 0 and 1; leave "
+            "it out for draws without an image in common."
+        )
+    return test_share / (1 - test_share)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tl_helpers.evaluation.comparison import compare_paired
-from tl_helpers.evaluation.seeds import summarise
+from tl_helpers.evaluation.seeds import overlap, summarise
 from tl_helpers.inputs import check_kind, check_numbers, check_whole
 
 
@@ -11,20 +11,24 @@ class ScoreTable(dict):
     """One row a method, one score a seed; the seeds are the same in every row.
 
     A row is a sequence of scores, or, where there are several settings (label budgets,
-    blocks), a dictionary of them by setting. `plots.bars` and `plots.label_efficiency`
-    draw it as it is.
+    blocks), a dictionary of them by setting. `plots.scores` and
+    `plots.label_efficiency` draw it as it is.
 
     Args:
         seeds: the seeds that every method sees, in order; or how many there are.
         rows: {method: scores}, to start with.
+        test_share: as in `summarise`, where the seeds split the same images anew; its
+            differences are then corrected for the overlap.
 
     Raises:
         ValueError: a row, there or later, with another number of scores, or with one
             that is no number or lies outside [-1, 1].
     """
 
-    def __init__(self, seeds, rows=()):
+    def __init__(self, seeds, rows=(), test_share=None):
         super().__init__()
+        overlap(test_share)
+        self.test_share = test_share
         self.num_seeds = len(seeds) if np.ndim(seeds) else seeds
         check_whole(1, seeds=self.num_seeds)
         check_kind(dict, tuple, rows=rows)
@@ -46,7 +50,8 @@ class ScoreTable(dict):
 
     def only(self, *methods):
         """Return the table of these methods, in this order."""
-        return ScoreTable(self.num_seeds, {method: self[method] for method in methods})
+        rows = {method: self[method] for method in methods}
+        return ScoreTable(self.num_seeds, rows, self.test_share)
 
     def compare(self, method, baseline, at=None):
         """Compare two rows seed by seed.
@@ -70,10 +75,12 @@ class ScoreTable(dict):
                     f"Got at={at!r}, expected one of {both}, which both rows have; "
                     "leave it out for rows without settings."
                 )
-            return compare_paired(ours[at], theirs[at])
+            return compare_paired(ours[at], theirs[at], self.test_share)
         if not isinstance(ours, dict):
-            return compare_paired(ours, theirs)
-        return {key: compare_paired(ours[key], theirs[key]) for key in ours}
+            return compare_paired(ours, theirs, self.test_share)
+        return {
+            key: compare_paired(ours[key], theirs[key], self.test_share) for key in ours
+        }
 
     def gains(self, over, methods=None):
         """Return {method: compare(method, over)} of all others, for `plots.gains`."""

@@ -2,19 +2,22 @@
 
 from tl_helpers.plots.curves import (
     bars,
-    gains,
     label_efficiency,
     layer_choice,
+    losses,
     pareto,
     reliability,
 )
 from tl_helpers.plots.images import activation_maps, filters, one_of_each, show_images
+from tl_helpers.plots.intervals import gains, scores
 from tl_helpers.plots.maps import confusion_matrix, cosines, domains, feature_map
+from tl_helpers.plots.predictions import answers, worst
 from tl_helpers.plots.style import MARKERS, use_style
 
 __all__ = [
     "MARKERS",
     "activation_maps",
+    "answers",
     "bars",
     "confusion_matrix",
     "cosines",
@@ -24,9 +27,12 @@ __all__ = [
     "gains",
     "label_efficiency",
     "layer_choice",
+    "losses",
     "one_of_each",
     "pareto",
     "reliability",
+    "scores",
     "show_images",
     "use_style",
+    "worst",
 ]

@@ -1,9 +1,9 @@
-"""Scores -> curves, bars and points with their spread."""
+"""Scores and losses -> curves with their spread."""
 
 import numpy as np
 from matplotlib import ticker
 
-from tl_helpers.evaluation import Calibration, Difference
+from tl_helpers.evaluation import Calibration
 from tl_helpers.inputs import (
     check_kind,
     check_mapping,
@@ -11,6 +11,7 @@ from tl_helpers.inputs import (
     check_positive,
     check_share,
 )
+from tl_helpers.plots.intervals import check_same, percent
 from tl_helpers.plots.style import GREY, axes_or_new, marker
 
 
@@ -55,13 +56,46 @@ def layer_choice(accuracies, chance, axis=None):
     axis = axes_or_new(axis)
     check_mapping(accuracies=accuracies)
     check_mapping(**{str(series): points for series, points in accuracies.items()})
-    _check_same(accuracies)
+    check_same(accuracies)
     for i, (series, points) in enumerate(accuracies.items()):
         scores = _table(points)
         _line_with_band(axis, np.arange(len(points)), scores, series, marker(i))
         axis.set_xticks(range(len(points)), list(points))
     axis.set_xlabel("block that features are taken from (input → output)")
     return _finish_accuracy(axis, chance)
+
+
+def losses(histories, x_label="epoch", axis=None):
+    """Draw the loss in training as a line a run, in validation dashed beside it.
+
+    Args:
+        histories: {name: history}, each one a keras History, its dictionary with
+            "loss" and perhaps "val_loss", or a sequence of losses.
+        x_label: what one point stands for.
+        axis: matplotlib Axes, or None for a new one.
+
+    Returns:
+        matplotlib Axes, which begins at a loss of 0.
+
+    Raises:
+        ValueError: no history, or losses that are no numbers.
+    """
+    check_mapping(histories=histories)
+    axis = axes_or_new(axis)
+    for i, (name, history) in enumerate(histories.items()):
+        history = getattr(history, "history", history)
+        history = history if isinstance(history, dict) else {"loss": history}
+        for key, look in (("loss", "-"), ("val_loss", "--")):
+            if key == "loss" or key in history:
+                values = check_numbers(f"{key} of {name!r}", history.get(key), "(n,)")
+                label = f"{name}, validation" if key == "val_loss" else str(name)
+                places = np.arange(1, len(values) + 1)
+                axis.plot(places, values, look, color=f"C{i}", label=label)
+    axis.set_ylim(bottom=0)
+    axis.set_xlabel(x_label)
+    axis.set_ylabel("loss")
+    axis.legend()
+    return axis
 
 
 def bars(scores, chance=None, axis=None):
@@ -78,7 +112,7 @@ def bars(scores, chance=None, axis=None):
     check_mapping(scores=scores)
     axis = axes_or_new(axis, figsize=(6.4, 0.7 + 0.55 * len(scores)))
     for i, (method, values) in enumerate(scores.items()):
-        values = _percent(method, values)
+        values = percent(method, values)
         axis.barh(i, values.mean(), color=f"C{i}", alpha=0.75, height=0.6)
         axis.plot(values, [i] * len(values), "o", color="black", ms=4, alpha=0.7)
         axis.text(101, i, f"{values.mean():.0f}%", va="center")
@@ -91,41 +125,6 @@ def bars(scores, chance=None, axis=None):
     axis.set_xlim(0, 100)
     axis.grid(axis="y", visible=False)
     axis.set_xlabel("test accuracy (%); dots are seeds")
-    return axis
-
-
-def gains(differences, axis=None):
-    """Draw gains over a baseline with their 95% intervals, beside a line at zero.
-
-    Args:
-        differences: {method: {setting: evaluation.Difference}} of accuracies in
-            [0, 1], as `ScoreTable.gains` gives them; all have the same settings.
-        axis: matplotlib Axes, or None for a new one.
-
-    Returns:
-        matplotlib Axes.
-    """
-    axis = axes_or_new(axis)
-    check_mapping(differences=differences)
-    check_mapping(**{str(method): own for method, own in differences.items()})
-    _check_same(differences)
-    settings = list(next(iter(differences.values())))
-    shifts = 0.08 * (np.arange(len(differences)) - (len(differences) - 1) / 2)
-    for i, (method, by_setting) in enumerate(differences.items()):
-        points = [by_setting[setting] for setting in settings]
-        check_kind(Difference, **{f"{method}_{i}": x for i, x in enumerate(points)})
-        means = 100 * np.array([point.mean for point in points])
-        ends = 100 * np.array([(point.low, point.high) for point in points]).T
-        reach = np.abs(ends - means)  # (2, settings)
-        places = np.arange(len(settings)) + shifts[i]
-        axis.errorbar(places, means, reach, fmt=marker(i), capsize=3, label=method)
-    axis.axhline(0, ls="--", color=GREY)
-    axis.set_xticks(range(len(settings)), [str(setting) for setting in settings])
-    axis.set_xlim(-0.5, len(settings) - 0.5)
-    axis.set_xlabel("labels per class")
-    axis.set_ylabel("gain over the baseline (points)")
-    columns = min(3, len(differences))
-    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=columns)
     return axis
 
 
@@ -177,7 +176,7 @@ def pareto(accuracies, costs, cost_label, axis=None):
     axis = axes_or_new(axis)
     check_mapping(accuracies=accuracies, costs=costs)
     check_positive(**{f"cost of {name!r}": costs.get(name) for name in accuracies})
-    percents = {name: _percent(name, values) for name, values in accuracies.items()}
+    percents = {name: percent(name, values) for name, values in accuracies.items()}
     means = {name: values.mean() for name, values in percents.items()}
     front = []
     for name in sorted(means, key=lambda name: (costs[name], -means[name])):
@@ -197,35 +196,15 @@ def pareto(accuracies, costs, cost_label, axis=None):
     return axis
 
 
-def _percent(name, scores):
-    """Return one accuracy, or one a seed, in percent; refuse what is no share."""
-    scores = [scores] if np.isscalar(scores) else scores
-    values = check_numbers(f"accuracies of {name!r}", scores, "(seeds,)")
-    for value in values:
-        check_share(**{f"accuracy of {name!r}": value})
-    return 100 * values
-
-
 def _table(points):
     """Return {setting: (seeds,) accuracies} as (settings, seeds), in percent."""
-    rows = [_percent(setting, scores) for setting, scores in points.items()]
+    rows = [percent(setting, scores) for setting, scores in points.items()]
     if len(set(map(len, rows))) > 1:
         raise ValueError(
             f"Got {[len(row) for row in rows]} seeds, expected as many at every point; "
             "leave out those that others lack."
         )
     return np.stack(rows)
-
-
-def _check_same(table):
-    """Refuse series with other settings than the first: they share the axis."""
-    first, *others = map(list, table.values())
-    for other in others:
-        if other != first:
-            raise ValueError(
-                f"Got {other} beside {first}, expected the same in the same order, "
-                "since they share an axis; leave out what others lack."
-            )
 
 
 def _line_with_band(axis, x, scores, label, marker):

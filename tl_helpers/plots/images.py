@@ -34,7 +34,7 @@ def show_images(images, titles=None, columns=10, size_in=0.95):
     check_whole(1, images=len(images), columns=columns)
     check_positive(size_in=size_in)
     for image in images:
-        _check_image(image)
+        check_image(image)
     check_kind(list, tuple, type(None), titles=titles)
     if titles is not None and [type(x) for x in titles] != [str] * len(images):
         raise ValueError(
@@ -113,7 +113,7 @@ def activation_maps(image, maps, num_channels=6):
     Returns:
         matplotlib Figure.
     """
-    _check_image(image)
+    check_image(image)
     check_mapping(maps=maps)
     check_whole(1, num_channels=num_channels)
     for name, values in maps.items():
@@ -138,8 +138,15 @@ def activation_maps(image, maps, num_channels=6):
     return figure
 
 
-def _check_image(image):
-    """Refuse what matplotlib would clip: floats are taken for [0, 1] there."""
+def check_image(image):
+    """Refuse what matplotlib would clip: floats are taken for [0, 1] there.
+
+    Args:
+        image: uint8 (height, width, 3), RGB, [0, 255].
+
+    Raises:
+        ValueError: another shape, or floats above 1.
+    """
     image = check_numbers("image", image, "(height, width, 3)")
     if image.dtype != np.uint8 and not 0 <= image.min() <= image.max() <= 1:
         raise ValueError(

@@ -13,7 +13,7 @@ from tl_helpers.inputs import (
 from tl_helpers.plots.style import MARKERS, axes_or_new
 
 
-def feature_map(points, labels, class_names, axis=None):
+def feature_map(points, labels, class_names, axis=None, only=None):
     """Draw features in two dimensions, one marker a class.
 
     Args:
@@ -21,15 +21,29 @@ def feature_map(points, labels, class_names, axis=None):
         labels: int (n,).
         class_names: one name a label.
         axis: matplotlib Axes, or None for a new one.
+        only: names of the classes in colour, before the others in grey; None for all.
 
     Returns:
         matplotlib Axes.
+
+    Raises:
+        ValueError: tables that do not fit, or a name that is no class.
     """
     axis = axes_or_new(axis, figsize=(5, 4.4))
     points = check_numbers("points", points, "(n, 2)")
     class_names = check_class_names(class_names)
     labels = check_labels("", points, labels, len(class_names))
-    for label, name in enumerate(class_names):
+    only = class_names if only is None else check_class_names(only)
+    for name in only:
+        if name not in class_names:
+            raise ValueError(
+                f"Got {name!r} in only, expected one of {', '.join(class_names)}."
+            )
+    others = np.isin(labels, [class_names.index(name) for name in only], invert=True)
+    if others.any():
+        axis.plot(*points[others].T, ".", ms=5, color="0.8", label="other classes")
+    for name in only:
+        label = class_names.index(name)
         rows = labels == label
         axis.plot(
             *points[rows].T,
