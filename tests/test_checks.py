@@ -66,6 +66,32 @@ def test_check_exercise_survives_answers_of_another_kind(answer, capsys):
     assert TICK not in printed
 
 
+@pytest.mark.parametrize(
+    ("answer", "is_right", "told"),
+    [
+        (62.0, lambda x: abs(x - 0.62) < 0.005, "This looks like percent"),
+        (0.62, lambda x: abs(x - 62) < 0.5, "This looks like a share"),
+        (-3.1, lambda x: abs(x - 3.1) < 0.05, "look at the sign"),
+        (3.8, lambda x: x == 4, "a whole number"),
+        (7, lambda x: abs(x - 0.62) < 0.005, "Hint: divide"),
+        ("seven", lambda x: x == "eight", "Hint: divide"),
+        (0, lambda x: abs(x - 0.62) < 0.005, "Hint: divide"),
+        (None, lambda x: x == 4, "Hint: divide"),
+    ],
+)
+def test_check_exercise_names_the_slip_of_a_number(answer, is_right, told, capsys):
+    check_exercise(answer, is_right, "divide")
+    assert told in capsys.readouterr().out
+
+
+def test_check_exercise_names_the_slips_of_the_exercise_first(capsys):
+    slips = {"You counted the biases, too.": lambda answer: answer == 1930}
+    check_exercise(1930, lambda answer: answer == 1920, "count", slips=slips)
+    assert capsys.readouterr().out == "Not right yet. You counted the biases, too.\n"
+    check_exercise(1920, lambda answer: answer == 1920, "count", slips=slips)
+    assert capsys.readouterr().out.startswith("✓")
+
+
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "cp437", "latin-1"])
 def test_check_prints_on_consoles_without_a_tick(encoding, monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding))

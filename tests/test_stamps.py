@@ -46,6 +46,19 @@ def test_stamp_badges_replaces_an_old_address(tmp_path, monkeypatch):
     assert set_up.source == moved
 
 
+def test_stamp_folds_the_cells_with_a_title_and_no_other(tmp_path):
+    checks = "# @title Checked: one\ncheck(True, 'one')"
+    path = write_book(tmp_path / "notebooks/00_a.ipynb", checks, "1")
+    stamps.stamp_badges(path.parent)
+    *_, folded, plain = cells_of(path)
+    assert folded.metadata.jupyter.source_hidden and folded.metadata.cellView == "form"
+    assert folded.metadata.tags == ["hide-input"]
+    assert plain.metadata == {}
+    folded.source, folded.metadata.tags = "1", ["picture", "hide-input"]
+    stamps.fold(folded)
+    assert folded.metadata == {"tags": ["picture"]}
+
+
 def test_stamp_badges_wants_a_title(tmp_path):
     path = write_book(tmp_path / "notebooks/00_a.ipynb", "1", title="no heading")
     with pytest.raises(ValueError, match="without a title"):

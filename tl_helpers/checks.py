@@ -1,5 +1,6 @@
 """Checked claims: every sentence of a notebook's prose has its cell."""
 
+import contextlib
 import sys
 
 import numpy as np
@@ -38,13 +39,18 @@ def check(condition, claim):
         _print(f"{YELLOW}{CROSS} no longer true here: {claim}{PLAIN}")
 
 
-def check_exercise(answer, is_right, hint):
+def check_exercise(answer, is_right, hint, slips=None):
     """Say whether an exercise is solved; never stops the notebook.
+
+    Where a number would be right but for a common slip (percent for a share, the other
+    sign, a part of a whole), the sentence names the slip instead of the hint.
 
     Args:
         answer: the learner's value; `...` where nothing was filled in yet.
         is_right: callable, answer -> bool.
         hint: str, what to look at.
+        slips: {what went wrong and what to do: callable, answer -> bool}, for the
+            wrong answers that the exercise invites; None for none.
 
     """
     if answer is ...:
@@ -58,8 +64,29 @@ def check_exercise(answer, is_right, hint):
         return
     if is_solved:
         check(True, "exercise solved")
-    else:
-        _print(f"Not right yet. Hint: {hint}")
+        return
+    for slip, is_slip in {**(slips or {}), **_number_slips(is_right)}.items():
+        with contextlib.suppress(Exception):  # a test of another kind of answer
+            if is_slip(answer):
+                _print(f"Not right yet. {slip}")
+                return
+    _print(f"Not right yet. Hint: {hint}")
+
+
+def _number_slips(is_right):
+    """Return {sentence: test} of the slips that any number may have."""
+    return {
+        "This looks like percent; the question asks for a share from 0 to 1.": (
+            lambda answer: is_right(answer / 100)
+        ),
+        "This looks like a share; the question asks for percent, or points.": (
+            lambda answer: is_right(100 * answer)
+        ),
+        "The size is right; look at the sign.": lambda answer: is_right(-answer),
+        "It has to be a whole number.": (
+            lambda answer: answer % 1 and is_right(round(answer))
+        ),
+    }
 
 
 def _print(line):

@@ -1,4 +1,8 @@
-"""The Colab badge and the set-up cell of every notebook."""
+"""What every notebook has: the Colab badge, the set-up cell, folded checks.
+
+A cell whose first line is `# @title ...` is folded: Colab reads that line, JupyterLab
+and the site read the metadata that is written here. Its output stays in sight.
+"""
 
 from pathlib import Path
 
@@ -14,10 +18,12 @@ if "google.colab" in sys.modules:
     %pip install -q git+{REPOSITORY_URL}
     # An import below fails as stale? Runtime > Restart session, then run all again."""
 BADGE_START = "[![Open in Colab]"
+TITLE = "# @title "
+FOLD_ON_SITE = "hide-input"  # a tag of MyST-NB
 
 
 def stamp_badges(folder="notebooks"):
-    """Write the Colab badge and the set-up cell into every notebook.
+    """Write the Colab badge and the set-up cell into every notebook, fold its checks.
 
     The authored ones first, each with the badge of its own place, then the learners'.
 
@@ -62,7 +68,7 @@ def badge(place):
 
 
 def stamp(book, place):
-    """Put the badge below the title and the set-up cell before all other code.
+    """Put the badge below the title, the set-up cell before all other code, and fold.
 
     Args:
         book: nbformat notebook, changed in place.
@@ -90,3 +96,23 @@ def stamp(book, place):
     else:
         where = len(book.cells) if code is None else code
         book.cells.insert(where, nbformat.v4.new_code_cell(SET_UP_CELL, id="set-up"))
+    for cell in book.cells:
+        fold(cell)
+
+
+def fold(cell):
+    """Hide the source of a cell that begins with a title for it, and of no other.
+
+    Args:
+        cell: nbformat cell, changed in place.
+    """
+    is_folded = cell.cell_type == "code" and cell.source.startswith(TITLE)
+    tags = [tag for tag in cell.metadata.get("tags", ()) if tag != FOLD_ON_SITE]
+    for key in ("tags", "jupyter", "cellView"):
+        cell.metadata.pop(key, None)
+    if is_folded:
+        tags.append(FOLD_ON_SITE)
+        cell.metadata["jupyter"] = {"source_hidden": True}
+        cell.metadata["cellView"] = "form"
+    if tags:
+        cell.metadata["tags"] = tags
