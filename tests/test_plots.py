@@ -20,6 +20,8 @@ CURVES = {
 @pytest.fixture(autouse=True)
 def close_figures():
     yield
+    for number in plt.get_fignums():  # some faults show only when the ink flows
+        plt.figure(number).canvas.draw()
     plt.close("all")
 
 

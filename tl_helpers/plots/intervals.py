@@ -56,8 +56,8 @@ def scores(scores, baseline=None, oracle=None, chance=None, kinds=None, axis=Non
         if method == oracle:
             drawn[2][0].set_linestyle("--")
         axis.plot(values, 0 * values + row, ".", color=look["color"], ms=4, alpha=0.5)
-        place = (1.01, row), ("axes fraction", "data")
-        axis.annotate(f"{spread.mean:.1f}", *place, va="center", annotation_clip=False)
+        beside = axis.get_yaxis_transform()  # x in parts of the width, y in rows
+        axis.text(1.01, row, f"{spread.mean:.1f}", va="center", transform=beside)
         ends += [*values, spread.mean - reach, spread.mean + reach]
         if method == baseline:
             axis.axvline(spread.mean, ls="--", color=GREY, zorder=1)
@@ -147,8 +147,8 @@ def _look_closely(axis, ends, chance):
         if low - (high - low) / 4 < 100 * chance < high:
             low = min(low, 100 * chance - room)
             axis.axvline(100 * chance, ls=":", color=GREY, zorder=1)
-            text = ("data", "axes fraction")
-            axis.annotate(
-                " chance", (100 * chance, 0.01), xycoords=text, color=GREY, fontsize=9
+            above = axis.get_xaxis_transform()  # x in percent, y in parts of the height
+            axis.text(
+                100 * chance, 0.02, " chance", color=GREY, fontsize=9, transform=above
             )
     axis.set_xlim(low, high)

@@ -56,7 +56,7 @@ def answers(images, labels, probabilities, class_names, rows=None, columns=8):
             title += f"\nis {names[truth]}"
         axis.imshow(images[row], interpolation="nearest")
         colour = RIGHT if answer == truth else WRONG
-        axis.set_title(title, fontsize=8, pad=3, color=colour)
+        axis.set_title(title, fontsize=7, pad=3, color=colour)
     return figure
 
 
