@@ -215,7 +215,7 @@ def _blur(image, sigma_px):
 
 def wrap_patch(patch, points, normals):
     """Colours (k, 3) of points (3, k) under a patch projected along the normal."""
-    main = np.abs(normals).argmax(0)
+    main = np.round(np.abs(normals), 6).argmax(0)  # ties fall alike on every CPU
     across = np.array([[1, 2], [2, 0], [0, 1]])[main].T
     columns = np.arange(points.shape[1])
     where = (points[across, columns] + 1) / 2 * len(patch)
