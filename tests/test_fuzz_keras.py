@@ -66,7 +66,7 @@ EXEMPT = test_fuzz.EXEMPT | {
     **dict.fromkeys(
         "profiles.Profile choosing.Evidence choosing.Rank choosing.Verdict "
         "finetuning.Forgetting selection.Choice selection.Selection "
-        "fewshot.EpisodeAccuracy fewshot.Episodes".split(),
+        "fewshot.EpisodeAccuracy fewshot.Episodes domains.Draw".split(),
         RECORD,
     ),
     **dict.fromkeys(
@@ -129,6 +129,21 @@ def probe(kind="logistic"):
 def multi():
     trunk = adaptation.dense_network(4, (), 5)
     return multitask.MultiTask(trunk, {"kind": multitask.Classification(3)})
+
+
+def one_batch():
+    """A model of several tasks and what goes through it."""
+    return {
+        "model": network(multi()),
+        "images": numbers(VALUES),
+        "labels": mapping(
+            {"kind": Y},
+            half={"kind": Y + 0.5},
+            large={"kind": Y + 9},
+            short={"kind": Y[:-1]},
+        ),
+        "training": flag(True),
+    }
 
 
 def dataset():
@@ -531,6 +546,34 @@ TABLE = {
     "domains.class_shift": Case(
         domains.class_shift, lambda: {"source": rows(ROWS), "target": rows(OTHERS)}
     ),
+    "domains.coral": Case(
+        domains.coral,
+        lambda: {
+            "source": rows(ROWS),
+            "target": numbers(VALUES),
+            "like": numbers(VALUES),
+        },
+        {"source": "one_class", "target": "short", "like": "none short"},
+    ),
+    "domains.draw": Case(
+        domains.draw,
+        lambda: {
+            "source": rows(ROWS),
+            "target": rows(OTHERS),
+            "seed": count(0, 0),
+            "by_domain": flag(True),
+        },
+        {"source": "one_class", "target": "one_class"},
+    ),
+    "domains.choose_block": Case(
+        domains.choose_block,
+        lambda: {
+            "backbone": thing(backbone()),
+            "source_images": thing(IMAGES),
+            "seeds": numbers((0, 1)),
+        },
+        {"seeds": "row short"},
+    ),
     "domains.diagnose": Case(
         domains.diagnose,
         lambda: {
@@ -802,19 +845,8 @@ TABLE = {
         },
         {"boxes_px": "row short nan empty"},
     ),
-    "multitask.gradient_cosines": Case(
-        multitask.gradient_cosines,
-        lambda: {
-            "model": network(multi()),
-            "images": numbers(VALUES),
-            "labels": mapping(
-                {"kind": Y},
-                half={"kind": Y + 0.5},
-                large={"kind": Y + 9},
-                short={"kind": Y[:-1]},
-            ),
-        },
-    ),
+    "multitask.gradient_cosines": Case(multitask.gradient_cosines, one_batch),
+    "multitask.gradient_lengths": Case(multitask.gradient_lengths, one_batch),
     "multitask.project_conflicting": Case(
         multitask.project_conflicting,
         lambda: {"gradients": numbers(VALUES[:3]), "order": labels(np.arange(3))},
