@@ -52,6 +52,7 @@ SCORES = [0.7, 0.8, 0.75]
 IMAGES = RNG.integers(0, 255, (6, 8, 8, 3)).astype("uint8")
 NAMES = ("ant", "bee", "cow")
 DIFFERENCE = Difference(0.1, 0.05, 0.15, 3)
+SWAPPED = np.tile([5.0, 1, 1, 6], (6, 1))
 SOURCE = Provenance("tiny", "drawn here", "MIT", "none")
 IMAGE_SET = ImageSet(IMAGES, np.arange(6) % 3, NAMES, SOURCE)
 CALIBRATION = Calibration(*np.full((3, 4), 0.25))
@@ -214,6 +215,25 @@ TABLE = {
             "axis": thing(None),
         },
         {"chance": "none", "axis": "none"},
+    ),
+    "plots.boxes_and_masks": Case(
+        plots.boxes_and_masks,
+        lambda: {
+            "images": array(IMAGES),
+            "boxes": array(np.tile([1.0, 1, 5, 6], (6, 1)), swapped=lambda: SWAPPED),
+            "masks": array(IMAGES[..., 0] > 99, whole=lambda: IMAGES[..., 0]),
+            "true_boxes": array(np.tile([1.0, 1, 5, 6], (6, 1))),
+            "true_masks": array(IMAGES[..., 0] > 99),
+            "titles": thing(list("abcdef")),
+            "columns": count(3),
+        },
+        {
+            "boxes": "nan none",
+            "masks": "none",
+            "true_boxes": "nan none",
+            "true_masks": "none",
+            "titles": "none",
+        },
     ),
     "plots.confusion_matrix": Case(
         plots.confusion_matrix,

@@ -20,6 +20,7 @@ from tl_helpers.multitask import (
     PCGrad,
     axis_angles,
     gradient_cosines,
+    gradient_lengths,
     project_conflicting,
     scaled_boxes,
     uncertainty_terms,
@@ -432,6 +433,40 @@ def test_gradient_cosines_of_agreeing_opposed_and_absent_tasks():
     np.testing.assert_allclose(opposed, [[1, -1], [-1, 1]], rtol=1e-4)
     absent = gradient_cosines(model, x, {"a": angles, "b": angles * NAN})
     assert np.isnan(absent[1]).all() and absent[0, 0] == pytest.approx(1)
+
+
+def test_gradient_cosines_are_those_of_a_training_step_and_move_nothing():
+    model = MultiTask(trunk(), two_tasks())
+    images, labels = data(names=model.tasks)
+    before = values_of(model)
+    found = {
+        mode: gradient_cosines(model, images, labels, mode) for mode in (False, True)
+    }
+    assert not moved(before, model)
+    for mode, cosines in found.items():
+        with tf.GradientTape(persistent=True) as tape:
+            losses = model.task_losses(labels, model(images, training=mode))[0]
+            first, second = losses[0], losses[1]
+        shared = model.trunk.trainable_variables
+        rows = [
+            np.concatenate([np.ravel(g) for g in tape.gradient(loss, shared)])
+            for loss in (first, second)
+        ]
+        expected = rows[0] @ rows[1] / np.prod(np.linalg.norm(rows, axis=1))
+        assert cosines[0, 1] == pytest.approx(expected, abs=1e-3)
+    assert abs(found[True][0, 1] - found[False][0, 1]) > 0.05
+    np.testing.assert_array_equal(gradient_cosines(model, images, labels), found[True])
+
+
+def test_gradient_lengths_of_hand_made_gradients():
+    model, x, angles = twins()
+    labels = {"a": angles, "b": angles * NAN}
+    lengths = gradient_lengths(model, x, labels)
+    with tf.GradientTape() as tape:
+        loss = model.task_losses(labels, model(x, training=True))[0][0]
+    rows = tape.gradient(loss, model.trunk.trainable_variables)
+    expected = np.sqrt(sum(float(ops.sum(g**2)) for g in rows))
+    np.testing.assert_allclose(lengths, [expected, 0], rtol=1e-5)
 
 
 def test_pcgrad_stops_a_trunk_between_opposed_tasks():

@@ -22,7 +22,8 @@ class BlockRates(keras.optimizers.Optimizer):
     Args:
         optimizer: keras.optimizers.Optimizer, or its name.
         rates: {layer name: float >= 0}; a layer that is not named keeps rate 1. A
-            weight belongs to a layer when the name is a part of its `path`.
+            weight belongs to a layer when the name is a part of its `path`, and may be
+            named itself.
         name: str or None.
 
     Raises:
@@ -86,7 +87,7 @@ class BlockRates(keras.optimizers.Optimizer):
     def _rate(self, path):
         """Return the rate of a weight, or None where its layer is not named."""
         for name, rate in self.rates.items():
-            if f"/{name}/" in f"/{path}":
+            if f"/{name}/" in f"/{path}/":
                 return rate
         return None
 

@@ -3,6 +3,7 @@
 from tl_helpers.multitask.gradients import (
     PCGrad,
     gradient_cosines,
+    gradient_lengths,
     project_conflicting,
 )
 from tl_helpers.multitask.labels import axis_angles, scaled_boxes
@@ -19,6 +20,7 @@ __all__ = [
     "PCGrad",
     "axis_angles",
     "gradient_cosines",
+    "gradient_lengths",
     "project_conflicting",
     "scaled_boxes",
     "uncertainty_terms",

@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from tl_helpers.inputs import (
+    check_flag,
     check_kind,
     check_numbers,
     check_tensor,
@@ -64,15 +65,19 @@ def project_conflicting(gradients, order=None):
     return projected
 
 
-def gradient_cosines(model, images, labels):
+def gradient_cosines(model, images, labels, training=True):
     """Cosines between the tasks' gradients on the shared trunk.
 
     Below 0 two tasks conflict: a small step for one raises the loss of the other.
 
     Args:
-        model: MultiTask whose trunk is trainable, wholly or in part.
+        model: MultiTask whose trunk is trainable, wholly or in part. It stays as it
+            is, its moving averages included.
         images: (n, ...), as the trunk takes them; all go through as one batch.
         labels: {name: (n, ...)} for every task.
+        training: True for the gradients that a step of `fit` takes, with the batch's
+            own statistics in BatchNorm; False for those of the network as it predicts,
+            where no optimizer ever steps.
 
     Returns:
         float32 (tasks, tasks), in [-1, 1], in the order of `model.tasks`; 1 on the
@@ -82,9 +87,40 @@ def gradient_cosines(model, images, labels):
         ValueError: a frozen trunk, or labels that do not fit.
     """
     check_tensorflow("gradient_cosines")
+    rows, lengths = _rows_and_lengths(model, images, labels, training)
+    with np.errstate(invalid="ignore"):
+        rows = rows / lengths[:, None]
+    return np.clip(rows @ rows.T, -1, 1).astype("float32")
+
+
+def gradient_lengths(model, images, labels, training=True):
+    """Lengths of the tasks' gradients on the shared trunk, before any weight.
+
+    Whose gradient is ten times as long decides ten times as much of a step: cosines
+    alone do not tell.
+
+    Args:
+        model: as for `gradient_cosines`, like all that follow.
+        images: (n, ...).
+        labels: {name: (n, ...)} for every task.
+        training: bool.
+
+    Returns:
+        float32 (tasks,), >= 0, in the order of `model.tasks`; loss per unit of weight.
+
+    Raises:
+        ValueError: a frozen trunk, or labels that do not fit.
+    """
+    check_tensorflow("gradient_lengths")
+    return _rows_and_lengths(model, images, labels, training)[1].astype("float32")
+
+
+def _rows_and_lengths(model, images, labels, training):
+    """Return float64 (tasks, parameters) of the trunk and (tasks,); move nothing."""
     import tensorflow as tf
 
     check_kind(MultiTask, model=model)
+    check_flag(training=training)
     images = check_numbers("images", images, "(n, ...)")
     shared = model.trunk.trainable_variables
     if not shared:
@@ -96,14 +132,14 @@ def gradient_cosines(model, images, labels):
     for name, rows in labels.items():
         check_numbers(f"{name} labels", rows, f"({len(images)}, ...)", finite=False)
     labels = {name: ops.convert_to_tensor(rows) for name, rows in labels.items()}
+    state = [(v, ops.copy(v)) for v in model.non_trainable_variables]
     with tf.GradientTape(persistent=True) as tape:
-        outputs = model(ops.convert_to_tensor(images), training=False)
+        outputs = model(ops.convert_to_tensor(images), training=training)
         losses = ops.unstack(model.task_losses(labels, outputs)[0], len(model.tasks))
+    for variable, before in state:  # a call in training mode moves the averages
+        variable.assign(before)
     rows = np.array(_task_rows(tape, losses, shared), "float64")  # (tasks, parameters)
-    lengths = np.sqrt((rows**2).sum(1, keepdims=True))
-    with np.errstate(invalid="ignore"):
-        rows = rows / lengths
-    return np.clip(rows @ rows.T, -1, 1).astype("float32")
+    return rows, np.sqrt((rows**2).sum(1))
 
 
 @keras.saving.register_keras_serializable("tl_helpers")

@@ -13,12 +13,14 @@ from tl_helpers.plots.intervals import gains, scores
 from tl_helpers.plots.maps import confusion_matrix, cosines, domains, feature_map
 from tl_helpers.plots.predictions import answers, worst
 from tl_helpers.plots.style import MARKERS, use_style
+from tl_helpers.plots.tasks import boxes_and_masks
 
 __all__ = [
     "MARKERS",
     "activation_maps",
     "answers",
     "bars",
+    "boxes_and_masks",
     "confusion_matrix",
     "cosines",
     "domains",
