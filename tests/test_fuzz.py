@@ -439,6 +439,12 @@ TABLE = {
         lambda: {"name": choice("digits"), "part": choice("all"), "size_px": count(8)},
         {"part": "none", "size_px": "none"},
     ),
+    "datasets.own_picture": Case(
+        datasets.own_picture,
+        lambda: {"path": path(None), "button": thing(None), "size_px": count(8)},
+        {"path": "none", "button": "none"},
+    ),
+    "datasets.upload_button": Case(datasets.upload_button, dict),
     "datasets.parts": Case(datasets.parts, lambda: {"name": choice("digits")}),
     "datasets.load_folder": Case(
         load_folder,

@@ -6,6 +6,7 @@ from tl_helpers.datasets.folder import load_folder
 from tl_helpers.datasets.image_set import ImageSet, Provenance
 from tl_helpers.datasets.real import load_real
 from tl_helpers.datasets.splitting import few_per_class, split
+from tl_helpers.datasets.uploads import own_picture, upload_button
 from tl_helpers.inputs import check_whole
 
 __all__ = [
@@ -15,9 +16,11 @@ __all__ = [
     "load",
     "load_folder",
     "names",
+    "own_picture",
     "parts",
     "split",
     "train_and_test",
+    "upload_button",
 ]
 
 
