@@ -95,6 +95,46 @@ def test_policy_goes_on_from_its_variables(squares):
     assert np.array_equal(again(*data)[0], second)
 
 
+@pytest.mark.parametrize("name", ["flip_crop", "rand_augment+mixup", "colour+erase"])
+def test_a_fresh_policy_of_another_seed_draws_as_one_made_anew(squares, name):
+    """Policies of one name share a graph; nothing that one draws moves the other."""
+    data = squares.pixels(), squares.labels
+    first = augmentation.policy(name, squares, seed=1)
+    alone = first(*data)[0]
+    other = first.fresh(2)
+    first(*data)
+    assert (first.seed, other.seed, first.fresh().seed) == (1, 2, 1)
+    drawn = other(*data)[0]
+    anew = augmentation.policy(name, squares, seed=2)(*data)[0]
+    assert np.array_equal(drawn, anew) and not np.array_equal(drawn, alone)
+    assert np.array_equal(first.fresh()(*data)[0], alone)
+
+
+def test_policies_of_one_name_are_traced_once(squares):
+    size = 13  # of images that no other test has
+    images = np.zeros((6, size, size, 3), np.float32)
+    first = augmentation.policy("rotate_zoom", 3, seed=1)
+    first(images)
+    num_traces = first._recipe.graph.experimental_get_tracing_count()
+    for seed in range(2, 5):
+        augmentation.policy("rotate_zoom", 7 - 4, seed=seed)(images)
+        first.fresh(seed)(images)
+    assert first._recipe.graph.experimental_get_tracing_count() == num_traces
+
+
+@pytest.mark.parametrize("name", ["flip_crop", "rotate_zoom", "rand_augment"])
+def test_what_comes_in_from_outside_is_the_image_mirrored(name):
+    """A black border would be a change of its own, which costs accuracy by itself."""
+    bright = np.full((60, 16, 16, 3), 200, np.float32)
+    policy = augmentation.policy(name, 3, seed=1)
+    is_dark = policy(bright).max(axis=-1) < 1
+    assert not is_dark.any()
+    boxes = np.tile(np.float32([[[4, 4, 12, 12]]]), (60, 1, 1))
+    boxes = {"boxes": boxes, "labels": np.zeros((60, 1), np.int64)}
+    placed = policy.fresh()({"images": bright, "bounding_boxes": boxes})["images"]
+    assert (placed.max(axis=-1) < 1).any()  # no object outside its box
+
+
 def test_bare_tf_random_repeats_itself_under_a_global_seed(squares):
     """Shows that the test above can see it."""
     import tensorflow as tf

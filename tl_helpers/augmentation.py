@@ -1,6 +1,7 @@
 """Keras's augmentation layers as named policies; labels, masks and boxes follow."""
 
 import contextlib
+import functools
 
 import keras
 import numpy as np
@@ -21,46 +22,48 @@ from tl_helpers.training import check_fits
 MAX_SHIFT = 1 / 8  # of the side: 4 px of 32
 MAX_TURN = 15 / 360  # of a full turn, to either side
 BATCH_SIZE = 128
-#: What comes in from outside is black in images, background in masks and in no box;
-#: mirrored borders would show objects that no box knows of.
+#: What comes in from outside is the image mirrored at its edge: a border in black costs
+#: accuracy by itself. With boxes it is black: a mirrored object would be in no box.
+FILL, FILL_BESIDE_BOXES = "reflect", "constant"
 _BOXES = {"bounding_box_format": "xyxy"}
-_GEOMETRY = {"fill_mode": "constant", "fill_value": 0.0, **_BOXES}
+_GEOMETRY = {"fill_mode": FILL, "fill_value": 0.0, **_BOXES}
 #: Keras before 3.15 blurs masks together with the images; there both stay sharp.
 _IS_BLURRING_MASKS = tuple(map(int, keras.__version__.split(".")[:2])) < (3, 15)
 if _IS_BLURRING_MASKS:
     _GEOMETRY["interpolation"] = "nearest"
+
+#: On other backends Keras's layers draw, inside `tf.data`, from states of their own.
+_IS_SHARING = keras.backend.backend() == "tensorflow"
 
 
 class Policy:
     """Random changes of images, drawn anew at every call.
 
     A policy is a source of random numbers and so moves on with every batch. Give every
-    training a policy of its own, or `fresh()`: a run then repeats exactly.
+    training a policy of its own, or `fresh()`: a run then repeats exactly. Policies of
+    one name share what TensorFlow compiles, which is done once.
 
     Attributes:
         name: one of `names()`, or several joined by "+".
         num_classes: width of one-hot labels.
         has_flips: whether images are mirrored.
         seed: int, decides every draw.
+        variables: list of keras.Variable, from which the next draws follow.
     """
 
     def __init__(self, name, num_classes, has_flips, seed):
-        import tensorflow as tf
-
         _check_name(name)
         check_whole(1, num_classes=num_classes)
         check_flag(has_flips=has_flips)
         check_whole(seed=seed)
+        make = _shared_recipe if _IS_SHARING else _Recipe
+        own_seed = 0 if _IS_SHARING else seed
+        self._recipe = make(name, int(num_classes), bool(has_flips), own_seed)
         self.name = name
         self.num_classes = num_classes
         self.has_flips = has_flips
         self.seed = seed
-        seeds = _distinct_seeds(seed)
-        with _float32_channels_last():
-            self._steps = [
-                step for part in _parts(name) for step in _RECIPES[part](self, seeds)
-            ]
-        self._graph = tf.function(self._run, autograph=False, reduce_retracing=True)
+        self.variables = self._recipe.first_states(seed)
 
     def __repr__(self):
         """Return one line: name, flips and seed."""
@@ -91,21 +94,27 @@ class Policy:
         if labels is not None:
             data["labels"] = labels
         self._check(data)
-        result = self._graph(data)
+        states = [variable.value for variable in self.variables]
+        result, states = self._recipe.graph(data, states)
+        for variable, state in zip(self.variables, states, strict=True):
+            variable.assign(state)
         if isinstance(data["images"], np.ndarray):
             result = keras.tree.map_structure(lambda tensor: tensor.numpy(), result)
         if isinstance(images, dict):
             return result
         return result["images"] if labels is None else (*result.values(),)
 
-    def fresh(self):
-        """Return the same policy at its first draw."""
-        return Policy(self.name, self.num_classes, self.has_flips, self.seed)
+    def fresh(self, seed=None):
+        """Return the same policy at its first draw.
 
-    @property
-    def variables(self):
-        """List the keras.Variables that the next draws follow from."""
-        return [one for step in self._steps for one in getattr(step, "variables", ())]
+        Args:
+            seed: int, for the first draw of another seed; None for its own.
+
+        Returns:
+            Policy with draws of its own.
+        """
+        seed = self.seed if seed is None else seed
+        return Policy(self.name, self.num_classes, self.has_flips, seed)
 
     @property
     def is_mixing(self):
@@ -132,25 +141,65 @@ class Policy:
                 "that neither's are right; use a policy without mixup and cutmix."
             )
 
-    def _run(self, data):
+
+class _Recipe:
+    """The layers of a policy and what TensorFlow makes of them, whatever the seed.
+
+    The states of the random numbers go in and come out, so that policies of different
+    seeds share one graph: to trace `rand_augment` takes longer than a short training.
+    """
+
+    def __init__(self, name, num_classes, has_flips, seed):
+        import tensorflow as tf
+
+        self.num_classes = num_classes
+        self.has_flips = has_flips
+        seeds = _distinct_seeds(seed)
+        with _float32_channels_last():
+            self.steps = [
+                step for part in _parts(name) for step in _RECIPES[part](self, seeds)
+            ]
+        self.graph = tf.function(self._run, autograph=False, reduce_retracing=True)
+
+    @property
+    def own_states(self):
+        """List the layers' variables, which the graph replaces by what it is given."""
+        if not _IS_SHARING:
+            return []
+        return [one for step in self.steps for one in getattr(step, "variables", ())]
+
+    def first_states(self, seed):
+        """Return new variables at the first draw of a seed."""
+        seeds, states = _distinct_seeds(seed), []
+        for own in self.own_states:
+            value = np.array([next(seeds), 0], own.dtype)
+            states.append(keras.Variable(value, trainable=False, dtype=own.dtype))
+        return states
+
+    def _run(self, data, states):
         """Run the steps on the CPU, where `tf.data` runs, and restore the types."""
         import tensorflow as tf
 
-        with tf.device("CPU:0"), _float32_channels_last():
+        scope = keras.StatelessScope(zip(self.own_states, states, strict=True))
+        with scope, tf.device("CPU:0"), _float32_channels_last():
             moved, labels = _as_floats(data), data.get("labels")
-            for step in self._steps:
+            for step in self.steps:
                 moved, labels = step(moved, labels)
-            result = data | {"images": tf.clip_by_value(moved["images"], 0, 255)}
-            if labels is not None:
-                result["labels"] = labels
-            if "segmentation_masks" in data:
-                masks = data["segmentation_masks"]
-                shaped = tf.reshape(moved["segmentation_masks"], tf.shape(masks))
-                result["segmentation_masks"] = tf.cast(shaped, masks.dtype)
-            if "bounding_boxes" in data:
-                boxes = {"boxes": moved["bounding_boxes"]["boxes"]}
-                result["bounding_boxes"] = data["bounding_boxes"] | boxes
-        return result
+        states = [scope.get_current_value(own) for own in self.own_states]
+        result = data | {"images": tf.clip_by_value(moved["images"], 0, 255)}
+        if labels is not None:
+            result["labels"] = labels
+        if "segmentation_masks" in data:
+            masks = data["segmentation_masks"]
+            shaped = tf.reshape(moved["segmentation_masks"], tf.shape(masks))
+            result["segmentation_masks"] = tf.cast(shaped, masks.dtype)
+        if "bounding_boxes" in data:
+            boxes = {"boxes": moved["bounding_boxes"]["boxes"]}
+            result["bounding_boxes"] = data["bounding_boxes"] | boxes
+        return result, states
+
+
+_shared_recipe = functools.lru_cache(maxsize=32)(_Recipe)
 
 
 def policy(name, classes, seed=0, flip=None):
@@ -295,10 +344,18 @@ def _each(layer):
     """Step: send everything through a Keras layer, which draws for each image."""
 
     def step(data, labels):
-        return layer(data, training=True), labels
+        return _call(layer, data), labels
 
     step.variables = layer.variables
     return step
+
+
+def _call(layer, data):
+    """Call a layer, with the border that these data need."""
+    if hasattr(layer, "fill_mode"):  # read while TensorFlow traces
+        has_boxes = "bounding_boxes" in data
+        layer.fill_mode = FILL_BESIDE_BOXES if has_boxes else FILL
+    return layer(data, training=True)
 
 
 def _one_of(choices, seed):
@@ -320,7 +377,7 @@ def _one_of(choices, seed):
         parts = []
         for layer, own in zip(choices, rows, strict=True):
             part = keras.tree.map_structure(lambda x, own=own: tf.gather(x, own), data)
-            parts.append(layer(part, training=True))
+            parts.append(_call(layer, part))
         stitched = keras.tree.map_structure(
             lambda *values: tf.dynamic_stitch(rows, values), *parts
         )
@@ -372,24 +429,24 @@ def _mix(layer):
     return step
 
 
-def _flip_crop(policy, seeds):
+def _flip_crop(recipe, seeds):
     settings = _GEOMETRY | {"interpolation": "nearest"}
     shift = layers.RandomTranslation(MAX_SHIFT, MAX_SHIFT, seed=next(seeds), **settings)
-    return [*_flip(policy, seeds), _each(shift)]
+    return [*_flip(recipe, seeds), _each(shift)]
 
 
-def _flip(policy, seeds):
+def _flip(recipe, seeds):
     flip = layers.RandomFlip("horizontal", seed=next(seeds), **_BOXES)
-    return [_each(flip)] if policy.has_flips else []
+    return [_each(flip)] if recipe.has_flips else []
 
 
-def _rotate_zoom(policy, seeds):
+def _rotate_zoom(recipe, seeds):
     turn = layers.RandomRotation(MAX_TURN, seed=next(seeds), **_GEOMETRY)
     zoom = layers.RandomZoom((-0.15, 0.15), seed=next(seeds), **_GEOMETRY)
     return [_each(turn), _each(zoom)]
 
 
-def _colour(policy, seeds):
+def _colour(recipe, seeds):
     jitter = layers.RandomColorJitter(
         brightness_factor=0.2,
         contrast_factor=(0.3, 0.3),  # a single number would only raise it
@@ -401,7 +458,7 @@ def _colour(policy, seeds):
     return [_each(jitter)]
 
 
-def _erase(policy, seeds):
+def _erase(recipe, seeds):
     # a single factor would be the upper end of a range of probabilities
     patch = layers.RandomErasing(
         (0.5, 0.5), (0.02, 0.33), fill_value=127.0, seed=next(seeds), **_BOXES
@@ -409,9 +466,9 @@ def _erase(policy, seeds):
     return [_each(patch)]
 
 
-def _rand_augment(policy, seeds):
+def _rand_augment(recipe, seeds):
     """Two of nine layers for each image, after the flip."""
-    steps = _flip(policy, seeds)
+    steps = _flip(recipe, seeds)
     for _ in range(2):
         choices = [
             layers.RandomRotation(2 * MAX_TURN, seed=next(seeds), **_GEOMETRY),
@@ -431,15 +488,15 @@ def _rand_augment(policy, seeds):
 def _blend(layer_class, **settings):
     """Recipe of a layer that mixes images, after their labels became rows."""
 
-    def recipe(policy, seeds):
+    def steps(recipe, seeds):
         layer = layer_class(seed=next(seeds), **settings)
-        return [_one_hot(policy.num_classes), _mix(layer)]
+        return [_one_hot(recipe.num_classes), _mix(layer)]
 
-    return recipe
+    return steps
 
 
 _RECIPES = {
-    "none": lambda policy, seeds: [],
+    "none": lambda recipe, seeds: [],
     "flip_crop": _flip_crop,
     "rotate_zoom": _rotate_zoom,
     "colour": _colour,
@@ -447,5 +504,5 @@ _RECIPES = {
     "rand_augment": _rand_augment,
     "mixup": _blend(layers.MixUp, alpha=0.2),
     "cutmix": _blend(layers.CutMix, factor=(1.0, 1.0)),  # any size of patch
-    "one_hot": lambda policy, seeds: [_one_hot(policy.num_classes)],
+    "one_hot": lambda recipe, seeds: [_one_hot(recipe.num_classes)],
 }
