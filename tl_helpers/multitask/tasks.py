@@ -177,7 +177,8 @@ class Mask(Task):
             x = layers.UpSampling2D(interpolation="bilinear")(x)  # (b, 2h, 2w, 16)
             x = _convolved(x)
         x = layers.Conv2D(1, 1, dtype="float32")(x)  # (b, h, w, 1)
-        x = layers.Resizing(*self.output_shape, dtype="float32")(x)  # to (size, size)
+        if x.shape[1:3] != self.output_shape:
+            x = layers.Resizing(*self.output_shape, dtype="float32")(x)
         return layers.Reshape(self.output_shape, dtype="float32")(x)  # (b, size, size)
 
     def valid(self, labels):
