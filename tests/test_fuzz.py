@@ -202,20 +202,6 @@ TABLE = {
         },
         {"rows": "none"},
     ),
-    "plots.bars": Case(
-        plots.bars,
-        lambda: {
-            "scores": mapping(
-                {"probe": SCORES},
-                nan={"a": [np.nan]},
-                percent={"a": [81.3]},
-                word={"a": "b"},
-            ),
-            "chance": share(0.5),
-            "axis": thing(None),
-        },
-        {"chance": "none", "axis": "none"},
-    ),
     "plots.boxes_and_masks": Case(
         plots.boxes_and_masks,
         lambda: {

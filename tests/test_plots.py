@@ -50,13 +50,6 @@ def test_layer_choice_keeps_the_order_of_blocks():
     assert drawn_lines(axis)["net"] == pytest.approx([20, 60])
 
 
-def test_bars_are_means_and_dots_are_seeds():
-    axis = plots.bars({"a": [0.2, 0.4], "b": [0.9]}, chance=0.1)
-    assert [bar.get_width() for bar in axis.patches] == pytest.approx([30, 90])
-    assert axis.get_lines()[0].get_xdata().tolist() == pytest.approx([20, 40])
-    assert [tick.get_text() for tick in axis.get_yticklabels()] == ["a", "b"]
-
-
 def rows_of(axis):
     """(mean, low, high) of every row of `plots.scores`, in percent."""
     found = []
@@ -252,7 +245,6 @@ PERCENT = {"a": {5: [50.0, 70.0]}}
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda: plots.bars({"a": [50.0, 70.0]}),
         lambda: plots.scores({"a": [0.5]}, chance=10),
         lambda: plots.scores({"a": [50.0, 70.0]}),
         lambda: plots.label_efficiency(PERCENT, 0.1),

@@ -1,7 +1,6 @@
 """Arrays -> pictures; never models."""
 
 from tl_helpers.plots.curves import (
-    bars,
     label_efficiency,
     layer_choice,
     losses,
@@ -19,7 +18,6 @@ __all__ = [
     "MARKERS",
     "activation_maps",
     "answers",
-    "bars",
     "boxes_and_masks",
     "confusion_matrix",
     "cosines",

@@ -98,36 +98,6 @@ def losses(histories, x_label="epoch", axis=None):
     return axis
 
 
-def bars(scores, chance=None, axis=None):
-    """Draw one bar a method, with a dot for every seed.
-
-    Args:
-        scores: {method: (seeds,) accuracies in [0, 1]}.
-        chance: accuracy of guessing, in [0, 1], or None.
-        axis: matplotlib Axes, or None for a new one.
-
-    Returns:
-        matplotlib Axes.
-    """
-    check_mapping(scores=scores)
-    axis = axes_or_new(axis, figsize=(6.4, 0.7 + 0.55 * len(scores)))
-    for i, (method, values) in enumerate(scores.items()):
-        values = percent(method, values)
-        axis.barh(i, values.mean(), color=f"C{i}", alpha=0.75, height=0.6)
-        axis.plot(values, [i] * len(values), "o", color="black", ms=4, alpha=0.7)
-        axis.text(101, i, f"{values.mean():.0f}%", va="center")
-    if chance is not None:
-        check_share(chance=chance)
-        axis.axvline(100 * chance, ls="--", color=GREY)
-    axis.set_yticks(range(len(scores)), list(scores))
-    axis.tick_params(axis="y", length=0)
-    axis.invert_yaxis()
-    axis.set_xlim(0, 100)
-    axis.grid(axis="y", visible=False)
-    axis.set_xlabel("test accuracy (%); dots are seeds")
-    return axis
-
-
 def reliability(calibration, axis=None):
     """Draw how often a model is right against how sure it is, with a diagonal.
 
