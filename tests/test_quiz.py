@@ -1,4 +1,4 @@
-"""Every chapter ends with three questions, and their answers quote its own numbers."""
+"""Every chapter ends with a card, three questions and a way on, in its own numbers."""
 
 import re
 from pathlib import Path
@@ -17,15 +17,15 @@ SHARE = re.compile(r"\s*(?:%|percent\b|points?\b)")
 # names that hold numbers, and the habit of giving 95% intervals
 NAMES = re.compile(
     r"(?:notebook|chapter|exercise|section)s? \d+(?:\.\d)?(?:(?:,| and| to) \d\d)*"
-    r"|\b0\d\b|95% (?:confidence )?intervals?",
+    r"|(?<![.,])\b0\d\b|95% (?:confidence )?intervals?",
     re.IGNORECASE,
 )
 
 
-def quiz_of(book):
-    """The one cell with the questions."""
-    (quiz,) = [cell for cell in book.cells if cell.get("id") == "quiz"]
-    return quiz
+def cell_of(book, name):
+    """The one cell with this id."""
+    (cell,) = [cell for cell in book.cells if cell.get("id") == name]
+    return cell
 
 
 def numbers_in(text):
@@ -65,7 +65,7 @@ def book(request):
 
 
 def test_a_chapter_asks_three_questions_with_folded_answers(book):
-    text = quiz_of(book).source
+    text = cell_of(book, "quiz").source
     assert text.startswith("## Three questions\n")
     asked = [re.search(rf"^\*\*{number}\.\*\* .+\?$", text, re.M) for number in "123"]
     assert all(asked) and "**4.**" not in text
@@ -78,13 +78,41 @@ def test_a_chapter_asks_three_questions_with_folded_answers(book):
 
 
 def test_every_number_in_an_answer_stands_in_the_chapter(book):
-    for answer in FOLDED.findall(quiz_of(book).source):
+    for answer in FOLDED.findall(cell_of(book, "quiz").source):
         assert unproven(answer, book) == [], answer
+
+
+def test_a_chapter_ends_with_five_lines_to_take_away(book):
+    card = cell_of(book, "card").source
+    assert card.startswith("## In five lines\n")
+    assert len(re.findall(r"^- ", card, re.M)) == 5
+    assert unproven(card.partition("\n")[2], book) == []
+    places = [book.cells.index(cell_of(book, name)) for name in ("card", "quiz")]
+    sources = [i for i, c in enumerate(book.cells) if c.source.startswith("## Sources")]
+    assert [*places, *sources] == sorted([*places, *sources]) and len(sources) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "then"), list(zip(CHAPTERS[:-1], CHAPTERS[1:], strict=True))
+)
+def test_a_chapter_names_the_next(path, then):
+    last = nbformat.read(path, as_version=4).cells[-1].source.splitlines()[-1]
+    assert last.startswith(f"Next: [{then.stem}]({then.name}) ") and last.endswith(".")
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_cells_that_only_check_are_folded(path):
+    for cell in nbformat.read(path, as_version=4).cells:
+        first, *_ = [*re.findall(r"^(?!# )\w.*", cell.source, re.M), ""]
+        if first.startswith("check(") or "check_exercise(" in cell.source:
+            assert cell.source.startswith("# @title "), cell.source
+            assert "hide-input" in cell.metadata.tags, "run make badges"
 
 
 @pytest.fixture
 def small_book():
     printed = "from scratch  27.3 ± 1.2 %\n1,800 images, +3.7 points (-0.1 to +7.5)\n"
+    printed += "H-score 9.00"
     cell = new_code_cell("STEPS = 300\nRATE = 1e-3\nblock5 = 64")
     cell.outputs = [new_output("stream", name="stdout", text=printed)]
     return new_notebook(cells=[cell])
@@ -98,6 +126,7 @@ def small_book():
         "1800 images and 300 steps at 1e-3.",
         "block5 of MobileNetV2, as in notebooks 08 and 13, with L2-SP: see 03.",
         "About a quarter; a hundred would do.",
+        "9.00 for true labels",
     ],
 )
 def test_right_numbers_and_names_pass(small_book, answer):

@@ -47,6 +47,12 @@ def test_write_changes_seconds_beyond_a_fifth_and_claims_at_once(folder, seconds
     assert now.cells == {"c1": 4 if kept == 10 else 5}
 
 
+def test_write_forgets_cells_that_are_gone(folder):
+    record.write(folder, {"00_a": Run(3, 10, {"old": 4})})
+    record.write(folder, {"00_a": Run(3, 11, {"new": 5})})
+    assert record.read(folder)["00_a"].cells == {"new": 5}
+
+
 def test_read_finds_nothing_where_nothing_was_recorded(tmp_path):
     assert record.read(tmp_path) == {}
 

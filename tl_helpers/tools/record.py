@@ -86,7 +86,8 @@ def write(folder, runs):
 def _rounded(run, before):
     """Return a run in whole seconds, with its slow cells only."""
     low, high = STEADY
-    if before and low <= run.seconds / max(before.seconds, 1) <= high:
+    is_steady = before and low <= run.seconds / max(before.seconds, 1) <= high
+    if is_steady and before.cells.keys() <= run.cells.keys():
         return Run(run.claims, before.seconds, before.cells)
     slow = {cell: round(s) for cell, s in run.cells.items() if s >= SLOW_CELL_S}
     return Run(run.claims, round(run.seconds), slow)
