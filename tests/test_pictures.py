@@ -70,5 +70,5 @@ def test_pictures_are_those_of_the_notebooks():
     assert committed.keys() == {path.stem for path in LESSONS}
     stale = [p.stem for p in LESSONS if committed[p.stem] != pictures.picture_of(p)]
     assert stale == [], "run tl-helpers pictures"
-    assert sum(map(len, committed.values())) < 800_000
+    assert sum(map(len, committed.values())) < 66_000 * len(LESSONS)
     assert all(data.startswith(b"\x89PNG") for data in committed.values())
