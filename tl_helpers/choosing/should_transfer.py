@@ -3,11 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 from sklearn.model_selection import RepeatedStratifiedKFold
 
 from tl_helpers.choosing.transferability import common_labels, logme
 from tl_helpers.evaluation import Difference
+from tl_helpers.evaluation.seeds import student_interval
 from tl_helpers.inputs import check_mapping, check_whole
 from tl_helpers.probes import probe_accuracy
 
@@ -144,12 +144,9 @@ def compare_folds(differences, folds, error):
     Returns:
         Difference.
     """
-    num = len(differences)
     ratio = np.mean([len(test) / len(train) for train, test in folds])
-    deviation = np.sqrt((1 / num + ratio) * differences.var(ddof=1))
-    half = stats.t.ppf(1 - error / 2, num - 1) * deviation
-    mean = differences.mean()
-    return Difference(float(mean), float(mean - half), float(mean + half), num)
+    spread = student_interval(differences, ratio, error)
+    return Difference(spread.mean, spread.low, spread.high, spread.num_seeds)
 
 
 def _check(sources, baseline):

@@ -77,8 +77,7 @@ def draw(source, target, seed=0, by_domain=True):
     check_same_classes(source, target, ("the source", "the target"))
     check_whole(seed=seed)
     check_flag(by_domain=by_domain)
-    shares = 1 - VALIDATION_SHARE, VALIDATION_SHARE
-    train, validation = split(source, *shares, seed=seed)
+    train, validation = _split_source(source, seed)
     seen, test = split(target, 1 - TEST_SHARE, TEST_SHARE, stratify=False, seed=seed)
     for half in (train, seen):  # a mean and a deviation need two rows
         check_numbers("rows to learn from", half.values, "(n, d)", least=2)
@@ -116,10 +115,14 @@ def choose_block(backbone, source_images, seeds=(0,)):
     check_numbers("seeds", seeds, "(n,)")
     for seed in seeds:
         check_whole(seed=seed)
-    shares = 1 - VALIDATION_SHARE, VALIDATION_SHARE
     at_home = {}
     for block in backbone.blocks[-NUM_BLOCKS:]:
         rows = extract(backbone, source_images, block)
-        draws = [split(rows, *shares, seed=seed) for seed in seeds]
+        draws = [_split_source(rows, seed) for seed in seeds]
         at_home[block] = np.mean([probe_accuracy(*parts) for parts in draws])
     return max(at_home, key=at_home.get)
+
+
+def _split_source(rows, seed):
+    """Return (rows to learn from, rows to validate) with the same share of a class."""
+    return split(rows, 1 - VALIDATION_SHARE, VALIDATION_SHARE, seed=seed)

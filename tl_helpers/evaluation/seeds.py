@@ -48,15 +48,34 @@ def summarise(values, test_share=None):
     Source: Student's t; corrected as in Nadeau & Bengio 2003,
         doi:10.1023/A:1024068626366.
     """
+    return student_interval(values, overlap(test_share))
+
+
+def student_interval(values, ratio, error=0.05):
+    """Mean and its interval, by Student's t with a variance that knows of overlap.
+
+    Args:
+        values: (n,) finite numbers, n >= 1.
+        ratio: float >= 0, test rows for each training row where repeats share rows,
+            as `overlap` gives it; 0 where they share none.
+        error: chance in (0, 1) that the interval may miss the truth.
+
+    Returns:
+        Spread.
+
+    Raises:
+        ValueError: no value, or one that is not finite.
+
+    Source: Nadeau & Bengio 2003, doi:10.1023/A:1024068626366.
+    """
     values = check_numbers("values", values, "(n,)").astype(float)
-    mean = float(values.mean())
-    if len(values) == 1:
-        overlap(test_share)
+    mean, num = float(values.mean()), len(values)
+    if num == 1:
         return Spread(mean, 0.0, -np.inf, np.inf, 1)
     deviation = float(values.std(ddof=1))
-    error = deviation * np.sqrt(1 / len(values) + overlap(test_share))
-    half = stats.t.ppf(0.975, len(values) - 1) * error
-    return Spread(mean, deviation, mean - half, mean + half, len(values))
+    quantile = stats.t.ppf(1 - error / 2, num - 1)
+    half = quantile * deviation * np.sqrt(1 / num + ratio)
+    return Spread(mean, deviation, mean - half, mean + half, num)
 
 
 def overlap(test_share):

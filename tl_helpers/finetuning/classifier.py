@@ -144,8 +144,7 @@ def _head(x, num_classes, hidden_units, dropout):
 def start_from_probe(model, probe):
     """Give a linear head the weights of a probe, so that fine-tuning starts there.
 
-    A random head sends large, random gradients into the backbone and spoils features
-    before it can use them.
+    A random head has to be learnt first; notebook 03 measures what that costs.
 
     Args:
         model: Classifier with a linear head; changed in place.

@@ -27,6 +27,7 @@ from tl_helpers.inputs.classes import (
 )
 from tl_helpers.inputs.rows import (
     TINY,
+    check_corners,
     check_domains,
     check_features,
     check_labelled,
@@ -44,6 +45,7 @@ __all__ = [
     "check_choice",
     "check_class_names",
     "check_class_weight",
+    "check_corners",
     "check_domains",
     "check_features",
     "check_flag",

@@ -196,3 +196,22 @@ def in_one_unit(values, reference):
     reference = np.asarray(reference, float)
     spread = np.sqrt(reference.var(axis=0).mean())
     return (values - reference.mean(axis=0)) / max(spread, TINY)
+
+
+def check_corners(boxes, advice="give corners, not width and height"):
+    """Refuse boxes that end before they begin, or nowhere.
+
+    Args:
+        boxes: float (n, 4), x0, y0, x1, y1; rows with NaN are absent.
+        advice: str, ends the sentence.
+
+    Raises:
+        ValueError: x1 < x0, y1 < y0, or an infinite corner.
+    """
+    wrong = (boxes[:, :2] > boxes[:, 2:]).any(axis=1) | np.isinf(boxes).any(axis=1)
+    if wrong.any():
+        row = wrong.argmax()
+        raise ValueError(
+            f"Got box {boxes[row].tolist()} in row {row}, expected x0 <= x1 and "
+            f"y0 <= y1; {advice}."
+        )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tl_helpers.inputs import check_numbers, check_whole
+from tl_helpers.inputs import check_corners, check_numbers, check_whole
 
 
 def axis_angles(quaternions):
@@ -59,20 +59,3 @@ def scaled_boxes(boxes_px, size_px):
             f"expected 0 to size_px={size_px}; give the size of the boxes' images."
         )
     return boxes
-
-
-def check_corners(boxes):
-    """Refuse boxes that end before they begin.
-
-    Args:
-        boxes: float (n, 4), x0, y0, x1, y1; rows with NaN are absent.
-
-    Raises:
-        ValueError: x1 < x0 or y1 < y0.
-    """
-    swapped = np.flatnonzero((boxes[:, :2] > boxes[:, 2:]).any(axis=1))
-    if len(swapped):
-        raise ValueError(
-            f"Got box {boxes[swapped[0]].tolist()} in row {swapped[0]}, expected "
-            "x0 <= x1 and y0 <= y1; give corners, not width and height."
-        )

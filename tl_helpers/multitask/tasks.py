@@ -6,9 +6,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from tl_helpers.inputs import check_whole
+from tl_helpers.inputs import check_corners, check_whole
 from tl_helpers.multitask.base import Task
-from tl_helpers.multitask.labels import check_corners
 
 DECODER_CHANNELS = 16  # of a mask's head
 BOX_BEND = 0.1  # a box's edge that is off by less counts quadratically

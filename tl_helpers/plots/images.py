@@ -14,6 +14,8 @@ from tl_helpers.inputs import (
     shown,
 )
 
+SIDE_IN = 1.15  # of one image that is to be judged, not only seen
+
 
 def show_images(images, titles=None, columns=10, size_in=0.95):
     """Draw a sheet of thumbnails.
@@ -35,28 +37,47 @@ def show_images(images, titles=None, columns=10, size_in=0.95):
     check_positive(size_in=size_in)
     for image in images:
         check_image(image)
-    check_kind(list, tuple, type(None), titles=titles)
-    if titles is not None and [type(x) for x in titles] != [str] * len(images):
-        raise ValueError(
-            f"Got {shown('titles', titles)}, expected one str for each of "
-            f"{len(images)} images; leave them out for none."
-        )
+    titles = checked_titles(titles, len(images))
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    titles = [""] * len(images) if titles is None else titles
     titled_rows = sum(
         any(titles[i : i + columns]) for i in range(0, rows * columns, columns)
     )
     height = rows * (size_in + 0.05) + 0.3 * titled_rows
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(columns * size_in, height), squeeze=False
-    )
-    for axis in axes.flat:
-        axis.axis("off")
-    for i, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
+    figure, axes = sheet(rows, columns, (columns * size_in, height))
+    for i, (axis, image) in enumerate(zip(axes, images, strict=False)):
         axis.imshow(image, interpolation="nearest")
         axis.set_title(titles[i].replace(" ", "\n"), fontsize=8, pad=2)
     return figure
+
+
+def sheet(rows, columns, size_in):
+    """Return a figure (width, height in inches) and its bare axes, row by row."""
+    figure, axes = plt.subplots(rows, columns, figsize=size_in, squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    return figure, list(axes.flat)
+
+
+def checked_titles(titles, count):
+    """Return a title for each of so many images, empty ones for None.
+
+    Args:
+        titles: list or tuple of str, or None.
+        count: int.
+
+    Raises:
+        ValueError: another number of them, or something else.
+    """
+    check_kind(list, tuple, type(None), titles=titles)
+    if titles is None:
+        return [""] * count
+    if [type(x) for x in titles] != [str] * count:
+        raise ValueError(
+            f"Got {shown('titles', titles)}, expected one str for each of {count} "
+            "images; leave them out for none."
+        )
+    return list(titles)
 
 
 def one_of_each(image_set, per_class=1, seed=0):

@@ -48,17 +48,7 @@ def scores(scores, baseline=None, oracle=None, chance=None, kinds=None, axis=Non
         values = percent(method, values)
         spread = summarise(values, getattr(scores, "test_share", None))
         colour = GREY if method == baseline else colours.get(kinds.get(method), "C0")
-        look = {"fmt": "o", "capsize": 3, "color": colour}
-        if method == oracle:
-            look |= {"mfc": "white", "color": "black"}
-        reach = spread.mean - spread.low if len(values) > 1 else 0
-        drawn = axis.errorbar(spread.mean, row, xerr=reach, zorder=3, **look)
-        if method == oracle:
-            drawn[2][0].set_linestyle("--")
-        axis.plot(values, 0 * values + row, ".", color=look["color"], ms=4, alpha=0.5)
-        beside = axis.get_yaxis_transform()  # x in parts of the width, y in rows
-        axis.text(1.01, row, f"{spread.mean:.1f}", va="center", transform=beside)
-        ends += [*values, spread.mean - reach, spread.mean + reach]
+        ends += _row(axis, row, values, spread, colour, method == oracle)
         if method == baseline:
             axis.axvline(spread.mean, ls="--", color=GREY, zorder=1)
     _look_closely(axis, np.array(ends), chance)
@@ -77,6 +67,21 @@ def scores(scores, baseline=None, oracle=None, chance=None, kinds=None, axis=Non
             handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=columns
         )
     return axis
+
+
+def _row(axis, row, values, spread, colour, is_oracle):
+    """Draw a row in percent; return all that has to be in sight."""
+    look = {"mfc": "white", "color": "black"} if is_oracle else {"color": colour}
+    reach = spread.mean - spread.low if len(values) > 1 else 0
+    drawn = axis.errorbar(
+        spread.mean, row, xerr=reach, fmt="o", capsize=3, zorder=3, **look
+    )
+    if is_oracle:
+        drawn[2][0].set_linestyle("--")
+    axis.plot(values, 0 * values + row, ".", color=look["color"], ms=4, alpha=0.5)
+    beside = axis.get_yaxis_transform()  # x in parts of the width, y in rows
+    axis.text(1.01, row, f"{spread.mean:.1f}", va="center", transform=beside)
+    return [*values, spread.mean - reach, spread.mean + reach]
 
 
 def gains(differences, axis=None, legend=True):

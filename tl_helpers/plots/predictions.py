@@ -1,6 +1,5 @@
 """What a classifier answered, image by image."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 from tl_helpers.inputs import (
@@ -11,16 +10,13 @@ from tl_helpers.inputs import (
     check_rows,
     check_whole,
 )
-from tl_helpers.plots.images import check_image
+from tl_helpers.plots.images import SIDE_IN, check_image, sheet
 
-RIGHT, WRONG = (
-    "#1a7f37",
-    "#c2410c",
-)  # told apart in grey, too: a wrong one has two lines
-SIDE_IN = 1.15  # of one image
+RIGHT, WRONG = "#1a7f37", "#c2410c"  # in grey, a wrong one's second line tells
+COLUMNS = 8
 
 
-def answers(images, labels, probabilities, class_names, rows=None, columns=8):
+def answers(images, labels, probabilities, class_names, rows=None, columns=COLUMNS):
     """Draw images with what a classifier says of them, and how sure it is.
 
     Args:
@@ -42,22 +38,7 @@ def answers(images, labels, probabilities, class_names, rows=None, columns=8):
     probabilities, labels = _check(images, labels, probabilities, class_names)
     rows = np.arange(len(labels)) if rows is None else check_rows(rows, len(labels))
     check_whole(1, columns=columns, rows=len(rows))
-    columns = min(columns, len(rows))
-    lines = -(-len(rows) // columns)
-    size_in = columns * SIDE_IN, lines * (SIDE_IN + 0.4)
-    figure, axes = plt.subplots(lines, columns, figsize=size_in, squeeze=False)
-    for axis in axes.flat:
-        axis.axis("off")
-    names = [name.replace("_", " ") for name in class_names]
-    for axis, row in zip(axes.flat, rows, strict=False):
-        answer, truth = probabilities[row].argmax(), labels[row]
-        title = f"{names[answer]} {probabilities[row, answer]:.0%}"
-        if answer != truth:
-            title += f"\nis {names[truth]}"
-        axis.imshow(images[row], interpolation="nearest")
-        colour = RIGHT if answer == truth else WRONG
-        axis.set_title(title, fontsize=7, pad=3, color=colour)
-    return figure
+    return _draw(images, labels, probabilities, class_names, rows, columns)
 
 
 def worst(images, labels, probabilities, class_names, number=8):
@@ -81,7 +62,24 @@ def worst(images, labels, probabilities, class_names, number=8):
     check_whole(1, number=number)
     given = probabilities[np.arange(len(labels)), labels]
     rows = np.argsort(given, kind="stable")[:number]
-    return answers(images, labels, probabilities, class_names, rows)
+    return _draw(images, labels, probabilities, class_names, rows, COLUMNS)
+
+
+def _draw(images, labels, probabilities, class_names, rows, columns):
+    """Draw checked rows."""
+    columns = min(columns, len(rows))
+    lines = -(-len(rows) // columns)
+    figure, axes = sheet(lines, columns, (columns * SIDE_IN, lines * (SIDE_IN + 0.4)))
+    names = [name.replace("_", " ") for name in class_names]
+    for axis, row in zip(axes, rows, strict=False):
+        answer, truth = probabilities[row].argmax(), labels[row]
+        title = f"{names[answer]} {probabilities[row, answer]:.0%}"
+        if answer != truth:
+            title += f"\nis {names[truth]}"
+        axis.imshow(images[row], interpolation="nearest")
+        colour = RIGHT if answer == truth else WRONG
+        axis.set_title(title, fontsize=7, pad=3, color=colour)
+    return figure
 
 
 def _check(images, labels, probabilities, class_names):

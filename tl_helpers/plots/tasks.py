@@ -1,15 +1,14 @@
 """Boxes and masks on the images that they belong to."""
 
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from tl_helpers.inputs import check_kind, check_numbers, check_whole, shown
-from tl_helpers.plots.images import check_image
+from tl_helpers.inputs import check_corners, check_kind, check_numbers, check_whole
+from tl_helpers.plots.images import SIDE_IN, check_image, checked_titles, sheet
 
 ANSWER, TRUTH = "C1", "white"
-SIDE_IN = 1.15  # of one image
 TINT = 0.55  # of the colour over a mask
 
 
@@ -54,19 +53,13 @@ def boxes_and_masks(
         _checked_masks(name, rows, len(images))
         for name, rows in (("masks", masks), ("true_masks", true_masks))
     )
-    titles = _checked_titles(titles, len(images))
+    titles = checked_titles(titles, len(images))
     columns = min(columns, len(images))
     lines = -(-len(images) // columns)
     deep = 0.2 * max(1 + title.count("\n") for title in titles) if any(titles) else 0
-    figure, axes = plt.subplots(
-        lines,
-        columns,
-        figsize=(columns * SIDE_IN, lines * (SIDE_IN + deep) + 0.25),
-        squeeze=False,
-    )
-    for axis in axes.flat:
-        axis.axis("off")
-    for i, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
+    size_in = columns * SIDE_IN, lines * (SIDE_IN + deep) + 0.25
+    figure, axes = sheet(lines, columns, size_in)
+    for i, (axis, image) in enumerate(zip(axes, images, strict=False)):
         axis.imshow(image, interpolation="nearest")
         axis.set_title(titles[i], fontsize=8, pad=3)
         if masks is not None:
@@ -86,9 +79,8 @@ def boxes_and_masks(
 
 
 def _tint(axis, mask, shape):
-    colour = np.array(plt.matplotlib.colors.to_rgb(ANSWER))
     layer = np.zeros((*mask.shape, 4))
-    layer[..., :3] = colour
+    layer[..., :3] = to_rgb(ANSWER)
     layer[..., 3] = TINT * mask
     axis.imshow(layer, extent=_extent(shape), interpolation="nearest")
 
@@ -125,11 +117,7 @@ def _checked_boxes(name, rows, count):
     if rows is None:
         return None
     boxes = check_numbers(name, rows, f"({count}, 4)", finite=False).astype(float)
-    if np.isinf(boxes).any() or (boxes[:, :2] > boxes[:, 2:]).any():
-        raise ValueError(
-            f"Got {name} that end before they begin or nowhere, expected x0 <= x1 and "
-            "y0 <= y1; give corners in px, not width and height."
-        )
+    check_corners(boxes, "give corners in px, not width and height")
     return boxes
 
 
@@ -143,15 +131,3 @@ def _checked_masks(name, rows, count):
             "with 0.5, or logits with 0, first."
         )
     return masks
-
-
-def _checked_titles(titles, count):
-    check_kind(list, tuple, type(None), titles=titles)
-    if titles is None:
-        return [""] * count
-    if [type(x) for x in titles] != [str] * count:
-        raise ValueError(
-            f"Got {shown('titles', titles)}, expected one str for each of {count} "
-            "images; leave them out for none."
-        )
-    return list(titles)
