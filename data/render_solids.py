@@ -267,13 +267,12 @@ def render(domain, index):
     """Render one image with its annotations.
 
     Args:
-            domain: "studio" or "photo".
-            index: int >= 0; the class is index modulo the number of classes.
+        domain: "studio" or "photo".
+        index: int >= 0; the class is index modulo the number of classes.
 
     Returns:
-            tuple: image uint8 (64, 64, 3), RGB; depth uint8 (64, 64), codes in steps of
-            DEPTH_STEP from LARGEST_LEAN = np.radians(30)
-    DEPTH_NEAR, 0 on the background; quaternion float32 (4,).
+        tuple: image uint8 (64, 64, 3), RGB; depth uint8 (64, 64), codes in steps of
+        DEPTH_STEP from DEPTH_NEAR, 0 on the background; quaternion float32 (4,).
     """
     rng = np.random.default_rng((SEED, DOMAINS.index(domain), index))
     scene = draw_scene(rng, index % len(SHAPES))
