@@ -11,6 +11,7 @@ from tiny import moved, tiny_backbone, values_of
 from tl_helpers import backbones, dense, finetuning, saving, training
 from tl_helpers.backbones import Backbone
 from tl_helpers.datasets import ImageSet
+from tl_helpers.dense import boxes
 from tl_helpers.dense.detector import detection_loss
 
 IGNORED = 255
@@ -263,8 +264,8 @@ A = np.array([0.0, 0, 10, 10])
     ],
 )
 def test_overlaps_by_hand(other, overlap, general):
-    assert float(dense.box_overlaps(A, other)) == pytest.approx(overlap, abs=1e-5)
-    assert float(dense.giou(A, other)) == pytest.approx(general, abs=1e-5)
+    assert float(boxes.box_overlaps(A, other)) == pytest.approx(overlap, abs=1e-5)
+    assert float(boxes.giou(A, other)) == pytest.approx(general, abs=1e-5)
 
 
 corner = st.floats(0, 50, width=32)
@@ -273,15 +274,15 @@ corner = st.floats(0, 50, width=32)
 @settings(max_examples=60, deadline=None)
 @given(st.lists(corner, min_size=8, max_size=8))
 def test_giou_is_symmetric_bounded_and_below_the_overlap(numbers):
-    boxes = np.array(numbers, "float32").reshape(2, 2, 2)
-    boxes = np.concatenate([boxes.min(1), boxes.max(1) + 1], axis=-1)
-    one, two = float(dense.giou(*boxes)), float(dense.giou(*boxes[::-1]))
+    corners = np.array(numbers, "float32").reshape(2, 2, 2)
+    pair = np.concatenate([corners.min(1), corners.max(1) + 1], axis=-1)
+    one, two = float(boxes.giou(*pair)), float(boxes.giou(*pair[::-1]))
     assert one == pytest.approx(two, abs=1e-5) and -1 <= one <= 1 + 1e-5
-    assert one <= float(dense.box_overlaps(*boxes)) + 1e-5
+    assert one <= float(boxes.box_overlaps(*pair)) + 1e-5
 
 
 def test_centres_lie_in_the_middle_of_cells():
-    centres = np.asarray(dense.cell_centres(2, 3, 8.0))
+    centres = np.asarray(boxes.cell_centres(2, 3, 8.0))
     assert centres.tolist() == [[4, 4], [12, 4], [20, 4], [4, 12], [12, 12], [20, 12]]
 
 
@@ -289,13 +290,13 @@ def test_assign_by_hand():
     """Four cells in a row; a large box over three, a small one on the second."""
     centres = np.array([[4, 4], [12, 4], [20, 4], [28, 4]], "float32")
     large, small = [0, 0, 24, 8], [9, 1, 15, 7]
-    boxes = np.array([[large, small, [0, 0, 0, 0]]], "float32")
-    found, labels = dense.assign(boxes, np.array([[7, 3, -1]]), centres, 8.5)
+    given = np.array([[large, small, [0, 0, 0, 0]]], "float32")
+    found, labels = boxes.assign(given, np.array([[7, 3, -1]]), centres, 8.5)
     assert np.asarray(labels).tolist() == [[7, 3, 7, -1]]  # the smaller one wins
     assert np.asarray(found)[0, :3].tolist() == [large, small, large]
-    _, labels = dense.assign(boxes, np.array([[7, 3, -1]]), centres, 4.0)
+    _, labels = boxes.assign(given, np.array([[7, 3, -1]]), centres, 4.0)
     assert np.asarray(labels).tolist() == [[-1, 3, -1, -1]]  # far from the middle
-    _, labels = dense.assign(boxes, np.array([[-1, -1, -1]]), centres, 8.5)
+    _, labels = boxes.assign(given, np.array([[-1, -1, -1]]), centres, 8.5)
     assert np.asarray(labels).tolist() == [[-1, -1, -1, -1]]  # nothing to see
 
 
@@ -312,11 +313,11 @@ def test_detection_loss_by_hand():
         "centres": np.array([[[4.0, 4], [12, 4]]]),
     }
     answers = {name: x.astype("float32") for name, x in answers.items()}
-    boxes, labels = np.array([[[0.0, 0, 8, 8]]], "float32"), np.array([[0]])
+    true, labels = np.array([[[0.0, 0, 8, 8]]], "float32"), np.array([[0]])
     right = 0.25 * 0.2**2 * -np.log(0.8)
     wrong = [0.75 * p**2 * -np.log(1 - p) for p in (0.1, 0.2, 0.1)]
     wanted = right + sum(wrong) + (1 - 0.5)
-    found = float(detection_loss(boxes, labels, answers, 8.0))
+    found = float(detection_loss(true, labels, answers, 8.0))
     assert found == pytest.approx(wanted, rel=1e-4)
 
 
@@ -391,7 +392,7 @@ def test_detect_removes_repeats_and_sorts(trained):
     for found in dense.detect(trained, images, least_score=0.01, most=5):
         assert len(found.boxes) <= 5
         assert (np.diff(found.scores) <= 0).all() and (found.scores >= 0.01).all()
-        overlaps = np.asarray(dense.box_overlaps(found.boxes[:, None], found.boxes))
+        overlaps = np.asarray(boxes.box_overlaps(found.boxes[:, None], found.boxes))
         alike = found.labels[:, None] == found.labels
         assert overlaps[alike & ~np.eye(len(alike), dtype=bool)].max(initial=0) <= 0.5
 
@@ -404,8 +405,8 @@ EMPTY = dense.Detection(np.zeros((0, 4)), np.zeros(0, int), np.zeros(0))
 
 
 def found(*entries):
-    boxes, labels, scores = zip(*entries, strict=True)
-    return dense.Detection(np.array(boxes, float), np.array(labels), np.array(scores))
+    places, labels, scores = zip(*entries, strict=True)
+    return dense.Detection(np.array(places, float), np.array(labels), np.array(scores))
 
 
 def scored(*detections):

@@ -269,6 +269,7 @@ REAL = {
             "1,344 grey photographs with masks, 5 kinds of defects and sound tiles",
         ),
         parts=("all",),
+        size_px=160,
         num_classes=6,
         archives=(
             Archive(
@@ -283,9 +284,9 @@ REAL = {
             "neu_det",
             "http://faculty.neu.edu.cn/songkechen (NEU surface defect database)",
             "research use",
-            "He, Song, Meng, Yan: An end-to-end steel surface defect detection approach "
-            "via fusing multiple hierarchical features, IEEE Trans. Instrumentation "
-            "and Measurement 2020",
+            "He, Song, Meng, Yan: An end-to-end steel surface defect detection "
+            "approach via fusing multiple hierarchical features, IEEE Trans. "
+            "Instrumentation and Measurement 2020",
             "1,800 grey photographs of steel, 200x200, 6 kinds of defects with boxes",
         ),
         parts=("train", "test"),

@@ -26,6 +26,7 @@ from tl_helpers.storage import whole_or_nothing
 
 PATCH_SEEDS = {"train": 0, "test": 1}
 TRIMAP_BACKGROUND, TRIMAP_BORDER = 2, 3  # of the pets; 1 is the pet
+OUTSIDE = 1  # value around a mask that was fitted into a square
 
 
 def load_real(name, part=None, size_px=None):
@@ -50,8 +51,9 @@ def load_real(name, part=None, size_px=None):
           exclusive, NaN where the centre square shows nothing of the pet. A mirror
           made before it kept the trimaps gives none of them.
         - `magnetic_tile`: pixel_labels, 0 where the tile is sound, 1 + class on the
-          defect; group int64 (n,), pictures of one tile (only in a mirror that has
-          groups.csv: the official archive does not tell).
+          defect, 255 around the tile, which is fitted whole into the square; group
+          int64 (n,), pictures of one tile (only in a mirror that has groups.csv: the
+          official archive does not tell).
         - `neu_det`: boxes float32 (n, k, 4), in px, NaN where an image has fewer;
           box_labels int64 (n, k), -1 there.
 
@@ -280,15 +282,30 @@ def _read_oxford_pets(name, part, size_px):
 
 
 def _read_magnetic_tile(name, part, size_px):
-    images, labels, class_names, extras = _read_folders(name, part, size_px)
-    masks = _read_masks(locate(name) / "masks", images.paths, size_px) > 0
-    pixel_labels = np.where(masks, 1 + labels[:, None, None], 0).astype(np.uint8)
-    extras = {"pixel_labels": pixel_labels}
+    """Keep the whole tile, which is no square: a cut would lose half of the breaks."""
+    files, labels, class_names, _ = _read_folders(name, part, size_px)
+    paths, folder, side = files.paths, locate(name) / "masks", (size_px, size_px)
+    with ThreadPoolExecutor() as pool:
+        masks = pool.map(_open_mask, [folder / f"{Path(x).stem}.png" for x in paths])
+        pairs = list(pool.map(lambda *pair: _padded(*pair, side), paths, masks))
+    images, masks = map(np.stack, zip(*pairs, strict=True))
+    pixel_labels = np.where(masks == 255, 1 + labels[:, None, None], 0)
+    pixel_labels[masks == OUTSIDE] = IGNORED
+    extras = {"pixel_labels": pixel_labels.astype(np.uint8)}
     table = locate(name) / "groups.csv"
     if table.exists():
         group_of = {row["file"]: int(row["group"]) for row in _rows(table)}
-        extras["group"] = np.array([group_of[x] for x in _listed(name, images.paths)])
+        extras["group"] = np.array([group_of[x] for x in _listed(name, paths)])
     return images, labels, class_names, extras
+
+
+def _padded(path, mask, side):
+    """Fit a photograph and its mask into a square, black and `OUTSIDE` around them."""
+    with Image.open(path) as photograph:
+        image = ImageOps.pad(photograph.convert("RGB"), side)
+    mask = mask.point(lambda value: 255 * (value > 127))
+    mask = ImageOps.pad(mask, side, Image.Resampling.NEAREST, color=OUTSIDE)
+    return np.asarray(image), np.asarray(mask)
 
 
 def _read_neu_det(name, part, size_px):
@@ -331,19 +348,22 @@ def _read_masks(folder, paths, size_px):
     """Read a mask an image, uint8 (n, size_px, size_px), cut like the images."""
 
     def read(path):
-        try:
-            with Image.open(path) as mask:
-                square = mask.convert("L")
-        except OSError as error:
-            raise ValueError(
-                f"Got mask {path}, which cannot be read: {error}; expected one for "
-                "every photograph: remove the set and fill it again."
-            ) from error
-        return ImageOps.fit(square, (size_px, size_px), Image.Resampling.NEAREST)
+        mask = _open_mask(folder / f"{Path(path).stem}.png")
+        return ImageOps.fit(mask, (size_px, size_px), Image.Resampling.NEAREST)
 
     with ThreadPoolExecutor() as pool:
-        files = [folder / f"{Path(path).stem}.png" for path in paths]
-        return np.stack(list(map(np.asarray, pool.map(read, files))))
+        return np.stack(list(map(np.asarray, pool.map(read, paths))))
+
+
+def _open_mask(path):
+    try:
+        with Image.open(path) as mask:
+            return mask.convert("L")
+    except OSError as error:
+        raise ValueError(
+            f"Got mask {path}, which cannot be read: {error}; expected one for every "
+            "photograph: remove the set and fill it again."
+        ) from error
 
 
 def _read_svhn(name, part, size_px):

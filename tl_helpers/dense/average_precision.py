@@ -75,7 +75,7 @@ def average_precision(detections, boxes, box_labels, class_names, size_px):
 
 
 def _precision(detections, boxes, labels, num_classes):
-    """Precision (10 overlaps, 101 recalls, classes); -1 where no image has the class."""
+    """Precision (10 overlaps, 101 recalls, classes); -1 for a class that none has."""
     try:
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
