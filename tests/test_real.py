@@ -15,6 +15,7 @@ from PIL import Image
 from tl_helpers import datasets
 from tl_helpers.datasets import real
 from tl_helpers.datasets.catalogue import HELPERS, REAL, Archive
+from tl_helpers.datasets.places import targets_of
 from tl_helpers.datasets.real import blend_with_patches, load_real
 from tl_helpers.downloads import DownloadError
 from tl_helpers.tools.mirror import mirror, verify
