@@ -632,9 +632,8 @@ def test_defects_have_places(mirrored):
     assert not has_defect[is_sound].any() and has_defect[~is_sound].mean() > 0.95
     assert len(np.unique(tiles.extras["group"])) == 241
     steel = load_real("neu_det", "test")
-    assert steel.batches(4, targets="boxes") and tiles.batches(
-        4, targets="pixel_labels"
-    )
+    assert targets_of(steel, "boxes")["labels"].max() == 5
+    assert targets_of(tiles, "pixel_labels").shape == (792, 160, 160)
 
 
 @pytest.mark.realdata
