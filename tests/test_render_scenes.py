@@ -53,6 +53,27 @@ def test_no_object_is_hidden_more_than_the_sheet_says():
         assert (extras["visible"][is_there] < 0.999).mean() > 0.05  # some are hidden
 
 
+def test_the_data_sheet_tells_the_truth():
+    sheet = (SCRIPTS / "scenes.md").read_text()
+    counts, shares, sides, hidden, touching = [], [], [], [], []
+    for domain in render_scenes.DOMAINS:
+        extras = bundled.load_scenes(domain).extras
+        is_there = extras["box_labels"] >= 0
+        boxes = extras["boxes"][is_there]
+        counts.append(np.bincount(extras["box_labels"][is_there]))
+        assert f"{is_there.sum():,} " in sheet
+        shares.append((extras["pixel_labels"] == 0).mean())
+        sides.append(np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)))
+        hidden.append(extras["visible"][is_there] < 0.995)
+        touching.append((boxes[:, :2] <= 0).any(1) | (boxes[:, 2:] >= 96).any(1))
+    assert np.min(counts) == 140
+    low, middle, high = np.percentile(np.concatenate(sides), [5, 50, 95])
+    assert low > 16 and round(middle) == 27 and high < 41
+    assert round(np.concatenate(hidden).mean(), 1) == 0.4
+    assert round(np.concatenate(touching).mean(), 2) == 0.07
+    assert round(np.mean(shares), 2) == 0.84
+
+
 def test_the_nearer_object_hides_the_other():
     """Two balls on one line of sight, then side by side."""
     ball = render_scenes.SHAPES[0]
