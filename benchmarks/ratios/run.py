@@ -5,8 +5,8 @@
 Ends with 1 where a goal is missed for sure; "unsure" says that the rounds fall on both
 sides of it. Beside each ratio of times stand the share of system time and the page
 faults of both sides. A whole run that was interrupted goes on where it stopped, unless
-code has changed. A run of one benchmark prints its rows and leaves the file alone, which
-always holds a whole run.
+code has changed. A run of one benchmark prints its rows and leaves the file alone,
+which always holds a whole run.
 """
 
 import argparse
