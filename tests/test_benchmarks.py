@@ -68,6 +68,41 @@ def test_interleave_runs_every_task_in_turn():
     assert {name: len(values) for name, values in spent.items()} == {"a": 3, "b": 3}
 
 
+def test_a_whole_run_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
+    calls = []
+
+    def measured(name):
+        def measure():
+            calls.append(name)
+            if calls == ["first", "second"]:
+                raise KeyboardInterrupt
+            return [rows.Row(name, 1.0, None, "at least")]
+
+        return measure
+
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    names = ("first", "second")
+    monkeypatch.setattr(run, "BENCHMARKS", {name: measured(name) for name in names})
+    with pytest.raises(KeyboardInterrupt):
+        run.main([])
+    assert not (tmp_path / "build/bench.json").exists()
+    assert run.main([]) == 0 and calls == ["first", "second", "second"]
+    written = json.loads((tmp_path / "build/bench.json").read_text())
+    assert [row["name"] for row in written] == ["first", "second"]
+    assert run.main([]) == 0 and len(calls) == 5  # a new run measures anew
+
+
+def test_changed_code_is_measured_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    (tmp_path / "tl_helpers").mkdir()
+    (tmp_path / "tl_helpers/one.py").write_text("a = 1")
+    before = run.state_of_code()
+    (tmp_path / "tl_helpers/one.txt").write_text("no code")
+    assert run.state_of_code() == before
+    (tmp_path / "tl_helpers/one.py").write_text("a = 2")
+    assert run.state_of_code() != before
+
+
 def compared(slow, fast):
     sides = ([rows.Spent(x, x / 4, 100) for x in seconds] for seconds in (slow, fast))
     return rows.compare("name", *sides, 1)

@@ -4,13 +4,17 @@
 
 Ends with 1 where a goal is missed for sure; "unsure" says that the rounds fall on both
 sides of it. Beside each ratio of times stand the share of system time and the page
-faults of both sides. A run of one benchmark prints its rows and leaves
-the file alone, which always holds a whole run.
+faults of both sides. A whole run that was interrupted goes on where it stopped, unless
+code has changed. A run of one benchmark prints its rows and leaves the file alone,
+which always holds a whole run.
 """
 
 import argparse
+import hashlib
 import json
 import os
+import pickle
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -39,6 +43,8 @@ from rows import (
     write_json,
 )
 from tqdm import tqdm
+
+from tl_helpers.storage import whole_or_nothing
 
 ROOT = Path(__file__).resolve().parents[2]
 NUM_ROUNDS = 7
@@ -327,14 +333,44 @@ def main(arguments=None):
     )
     only = parser.parse_args(arguments).only
     use_all_cores()
-    rows = []
+    done, rows = ROOT / "build/bench" / state_of_code(), []
     for name in (bar := tqdm([only] if only else list(BENCHMARKS), unit="benchmark")):
         bar.set_description(name)
-        rows += BENCHMARKS[name]()
+        rows += BENCHMARKS[name]() if only else kept(done / name, BENCHMARKS[name])
     print(format_table(rows), "", describe_machine(), sep="\n")
     if not only:
         write_json(rows, ROOT / "build/bench.json", describe_machine())
+        shutil.rmtree(done.parent)
     return int(any(row.verdict == "NO" for row in rows))
+
+
+def state_of_code():
+    """Hash of all that is measured or measures, as hex digits."""
+    digest = hashlib.sha256()
+    for folder in ("tl_helpers", "benchmarks", "notebooks"):
+        for path in sorted((ROOT / folder).rglob("*.[pi][yp]*")):
+            if path.suffix in (".py", ".ipynb"):
+                digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def kept(path, measure):
+    """Return what an earlier run wrote there, or measure it and write it.
+
+    Args:
+        path: Path of a file, written as a whole.
+        measure: callable that returns a list of Row.
+
+    Returns:
+        list of Row.
+    """
+    if path.exists():
+        return pickle.loads(path.read_bytes())
+    rows = measure()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_or_nothing(path) as part:
+        part.write_bytes(pickle.dumps(rows))
+    return rows
 
 
 if __name__ == "__main__":

@@ -4,15 +4,17 @@
 
 Needs the real data and ImageNet's weights (`TL_DATA_DIR`, `KERAS_HOME`).
 
-classifiers: features of MobileNetV2 with ImageNet's weights, extracted once; five held
-out classes, 600 episodes, and every classifier on the same ones.
+classifiers: features of MobileNetV2 with ImageNet's weights, extracted once; ten splits
+of the classes with five held out, 200 episodes in each, and every classifier on the
+same ones.
 
 encoders: four convolutions on Tiny ImageNet, untrained, trained as a classifier of 160
-classes, and by prototypical training on the same classes and as many images; then
-episodes of the 40 other classes.
+classes, and by prototypical training on the same classes and as many images; then 600
+episodes of the 40 other classes, for three splits.
 
-The seed deals the classes out. Nothing was tuned. Every run leaves a file in
-build/few_shot and is not repeated.
+The seed splits the classes. Intervals are over these splits, which overlap, and are
+corrected for it. Nothing was tuned. Every run leaves a file in build/few_shot and is
+not repeated.
 """
 
 import argparse
@@ -25,9 +27,12 @@ from runs import points, run_once, study
 
 from tl_helpers import backbones, datasets, evaluation, features, fewshot
 
-WAYS, QUERIES, EPISODES = 5, 15, 600
+WAYS, QUERIES = 5, 15
+EPISODES = {"classifiers": 200, "encoders": 600}  # in every split
+NUM_SPLITS = {"classifiers": 10, "encoders": 3}
 
-SETS = (("cifar10", "test"), ("pacs", "photo"), ("pacs", "sketch"))
+# how many classes each has
+SETS = {("cifar10", "test"): 10, ("pacs", "photo"): 7, ("pacs", "sketch"): 7}
 FEATURES_PX, SHOTS = 96, (1, 2, 5, 10, 20)
 METHODS = fewshot.CLASSIFIERS | {
     "centred prototypes": fewshot.prototypes,
@@ -35,6 +40,7 @@ METHODS = fewshot.CLASSIFIERS | {
 }
 
 ENCODER_PX, CHANNELS, HELD_OUT = 32, 32, 40
+HELD_OUT_SHARE = HELD_OUT / 200  # of Tiny ImageNet's classes
 PASSES = 4  # over the images of the training classes
 TRAINING_WAYS, TRAINING_ROWS = 10, 5  # rows: shots of a class, and as many queries
 BATCH_SIZE = 2 * TRAINING_WAYS * TRAINING_ROWS
@@ -48,7 +54,7 @@ def kept(part):
         "classifiers": {"size_px": FEATURES_PX, "shots": SHOTS},
         "encoders": {"size_px": ENCODER_PX, "channels": CHANNELS, "passes": PASSES},
     }
-    drawn = [WAYS, QUERIES, EPISODES]
+    drawn = [WAYS, QUERIES, EPISODES[part]]
     return study(f"few_shot/{part}", episodes=drawn, **knobs[part])
 
 
@@ -63,7 +69,7 @@ def measure_classifiers(names, seed):
     """Put every classifier through the same episodes; seed deals the classes out."""
     values, labels = backbone_features(*names)
     training, held_out = fewshot.split_classes(labels, WAYS, seed)
-    drawn = draw(labels, max(SHOTS), seed, held_out)
+    drawn = draw("classifiers", labels, max(SHOTS), seed, held_out)
     centred = centre(values, labels, training)
     results = {}
     for method, classifier in METHODS.items():
@@ -72,10 +78,10 @@ def measure_classifiers(names, seed):
     return {"accuracies": results}
 
 
-def draw(labels, num_shots, seed, held_out):
-    """Draw the episodes."""
+def draw(part, labels, num_shots, seed, held_out):
+    """Draw the episodes of one split."""
     return fewshot.episodes(
-        labels, WAYS, num_shots, QUERIES, EPISODES, seed, classes=held_out
+        labels, WAYS, num_shots, QUERIES, EPISODES[part], seed, classes=held_out
     )
 
 
@@ -175,7 +181,7 @@ def measure_encoder(train, seed):
     rows = np.flatnonzero(np.isin(labels, held_out))
     values = encoder.predict(pixels[rows], batch_size=500, verbose=0)
     mean = encoder.predict(pixels[some], batch_size=500, verbose=0).mean(axis=0)
-    drawn = draw(labels[rows], max(ENCODER_SHOTS), seed, held_out)
+    drawn = draw("encoders", labels[rows], max(ENCODER_SHOTS), seed, held_out)
     keras.backend.clear_session()
     prepared = {
         "prototypes": values,
@@ -190,50 +196,42 @@ def measure_encoder(train, seed):
 
 
 def accuracies(results, name, method, shots):
-    """Return accuracies (seeds, episodes), seeds in rising order."""
+    """Return the mean accuracy in every split (seeds,), seeds in rising order."""
     own = sorted((x for x in results if x["name"] == name), key=lambda x: x["seed"])
-    return np.array([x["accuracies"][method][str(shots)] for x in own])
+    return np.array([np.mean(x["accuracies"][method][str(shots)]) for x in own])
 
 
 def classifier_tables():
-    """Return Markdown: accuracies by split, then gains over prototypes by episode."""
+    """Return Markdown: accuracies, then gains over prototypes, both over splits."""
     results = kept("classifiers").all()
     lines = []
-    for name in dict.fromkeys(x["name"] for x in results):
+    for names, num_classes in SETS.items():
+        name = " ".join(names)
+        rows = {x: [accuracies(results, name, x, k) for k in SHOTS] for x in METHODS}
         lines += ["", heading(f"{name}, shots", SHOTS)]
-        for method in METHODS:
-            cells = [
-                evaluation.summarise(accuracies(results, name, method, k).mean(axis=1))
-                for k in SHOTS
-            ]
-            lines.append(row(method, cells))
+        for method, own in rows.items():
+            lines.append(row(method, map(evaluation.summarise, own)))
         lines += ["", heading(f"{name}, points over prototypes, shots", SHOTS)]
-        for method in [x for x in METHODS if x != "prototypes"]:
-            cells = [
-                gain(*(accuracies(results, name, x, k) for x in (method, "prototypes")))
-                for k in SHOTS
-            ]
-            lines.append(row(method, cells))
+        share = WAYS / num_classes
+        for method, own in list(rows.items())[1:]:
+            lines.append(row(method, gains(own, rows["prototypes"], share)))
+        centred = gains(rows["ridge"], rows["centred prototypes"], share)
+        lines.append(row("ridge over centred prototypes", centred))
     return "\n".join(lines)
 
 
 def encoder_table():
-    """Return Markdown: accuracies by seed, then gains over the plain classifier."""
+    """Return Markdown: accuracies, then gains of prototypical training, over splits."""
     results = kept("encoders").all()
     columns = [(m, k) for m in ("prototypes", "centred prototypes") for k in (1, 5)]
     lines = [heading("encoder", [f"{m}, {k}-shot" for m, k in columns])]
-    for name in ENCODERS:
-        cells = [
-            evaluation.summarise(accuracies(results, name, *x).mean(axis=1))
-            for x in columns
-        ]
-        lines.append(row(name, cells))
+    rows = {
+        x: [accuracies(results, x, *column) for column in columns] for x in ENCODERS
+    }
+    for name, own in rows.items():
+        lines.append(row(name, map(evaluation.summarise, own)))
     for rival in list(ENCODERS)[:2]:
-        pairs = [
-            [accuracies(results, x, *column) for x in ("prototypical training", rival)]
-            for column in columns
-        ]
-        cells = [gain(*(x.mean(axis=1) for x in pair)) for pair in pairs]
+        cells = gains(rows["prototypical training"], rows[rival], HELD_OUT_SHARE)
         lines.append(row(f"prototypical training over {rival}, points", cells))
     return "\n".join(lines)
 
@@ -248,9 +246,12 @@ def row(name, cells):
     return f"| {name} | " + " | ".join(str(x).replace(" %", "") for x in cells) + " |"
 
 
-def gain(ours, theirs):
-    """Format a paired difference in points with its 95% interval."""
-    return points(evaluation.compare_paired(np.ravel(ours), np.ravel(theirs)))
+def gains(ours, theirs, held_out_share):
+    """Format paired differences in points; intervals over splits that overlap."""
+    return [
+        points(evaluation.compare_paired(own, other, held_out_share))
+        for own, other in zip(ours, theirs, strict=True)
+    ]
 
 
 def runs_of(part):
@@ -265,11 +266,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parts = {"classifiers": classifier_tables, "encoders": encoder_table}
     parser.add_argument("--part", choices=parts, nargs="+", default=list(parts))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", help="default: all splits")
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
     for part in arguments.part:
-        for seed in [] if arguments.table else arguments.seeds:
+        seeds = arguments.seeds or range(NUM_SPLITS[part])
+        for seed in [] if arguments.table else seeds:
             for name, compute in runs_of(part).items():
                 result = run_once(kept(part), name, seed, compute)
                 print(f"{name}, seed {seed}: {result['seconds']:.0f} s", flush=True)
