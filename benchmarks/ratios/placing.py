@@ -47,7 +47,9 @@ def _bare(backbone, num_classes):
     network = keras.models.clone_model(backbone.network)
     network.set_weights(backbone.network.get_weights())
     scores = keras.layers.Conv2D(num_classes, 1)(network.output)
-    return keras.Model(network.input, ResizeLike()([scores, network.input]))
+    model = keras.Model(network.input, ResizeLike()([scores, network.input]))
+    model.trainable = True
+    return model
 
 
 def _steps(model, scenes, targets):
