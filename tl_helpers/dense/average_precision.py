@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tl_helpers.datasets.places import NO_BOX, check_boxes
+from tl_helpers.dense.detector import Detection
 from tl_helpers.inputs import check_class_names, check_kind, check_whole
 
 
@@ -52,6 +53,7 @@ def average_precision(detections, boxes, box_labels, class_names, size_px):
     """
     names = check_class_names(class_names)
     check_kind(list, tuple, detections=detections)
+    check_kind(Detection, **{f"detections[{i}]": x for i, x in enumerate(detections)})
     check_whole(1, size_px=size_px)
     boxes, labels = check_boxes(boxes, box_labels, (size_px, size_px), len(names))
     if len(detections) != len(boxes):

@@ -17,11 +17,12 @@ from tl_helpers.finetuning.classifier import HEAD, Classifier, freeze
 from tl_helpers.inputs import (
     check_choice,
     check_kind,
+    check_numbers,
     check_positive,
     check_share,
     check_whole,
 )
-from tl_helpers.training import share_of_a_replica
+from tl_helpers.training import check_fits, share_of_a_replica
 
 PRIOR = 0.01  # what a fresh detector gives every class: most cells see none
 RADIUS = 1.5  # strides that a cell may be away from the middle of its box
@@ -211,9 +212,12 @@ def detect(model, images, least_score=0.05, most_overlap=0.5, most=20):
     check_positive(least_score=least_score, most_overlap=most_overlap)
     check_whole(1, most=most)
 
+    pixels = images.pixels() if hasattr(images, "pixels") else images
+    pixels = check_numbers("images", pixels, "(n, height, width, 3)")
+    check_fits(model, pixels.shape)
+
     import tensorflow as tf
 
-    pixels = images.pixels() if hasattr(images, "pixels") else images
     found = []
     for start in range(0, len(pixels), 128):
         answers = model.predict_on_batch(pixels[start : start + 128])
