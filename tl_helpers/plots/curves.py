@@ -11,7 +11,7 @@ from tl_helpers.inputs import (
     check_positive,
     check_share,
 )
-from tl_helpers.plots.intervals import check_same, percent
+from tl_helpers.plots.intervals import check_names, check_same, percent
 from tl_helpers.plots.style import GREY, axes_or_new, marker
 
 
@@ -155,17 +155,10 @@ def pareto(accuracies, costs, cost_label, axis=None, kinds=None, baseline=None):
     check_positive(**{f"cost of {name!r}": costs.get(name) for name in accuracies})
     kinds = {} if kinds is None else kinds
     check_kind(dict, kinds=kinds)
-    for name in [baseline, *kinds]:
-        if name is not None and name not in list(accuracies):
-            raise ValueError(
-                f"Got {name!r}, expected one of {', '.join(map(str, accuracies))}."
-            )
+    check_names([baseline, *kinds], accuracies)
     percents = {name: percent(name, values) for name, values in accuracies.items()}
     means = {name: values.mean() for name, values in percents.items()}
-    front = []
-    for name in sorted(means, key=lambda name: (costs[name], -means[name])):
-        if not front or means[name] > means[front[-1]]:
-            front.append(name)
+    front = _pareto_front(means, costs)
     of_kind = {}  # the first candidate of each kind, which the legend names
     for name in percents:
         if name != baseline:
@@ -193,6 +186,15 @@ def pareto(accuracies, costs, cost_label, axis=None, kinds=None, baseline=None):
     axis.set_xlabel(cost_label)
     axis.set_ylabel("test accuracy (%)")
     return axis
+
+
+def _pareto_front(means, costs):
+    """Return the names that no other beats, cheapest first."""
+    front = []
+    for name in sorted(means, key=lambda name: (costs[name], -means[name])):
+        if not front or means[name] > means[front[-1]]:
+            front.append(name)
+    return front
 
 
 def _name_points(axis, means, costs, front):
