@@ -257,6 +257,17 @@ def test_dann_step_is_the_papers_saddle_point():
     )
 
 
+@pytest.mark.parametrize("is_seen", [True, False])
+def test_the_default_discriminator_sees_no_shift_of_the_mean(is_seen):
+    """Its BatchNormalization subtracts the mean of each domain's own batch."""
+    own = dense_network(5, (4,), 1) if is_seen else None
+    source, _, _ = domains()
+    shifted = {"source": source, "target": source + 3}
+    outputs = DANN(encoder(), head(), own)(shifted, training=True)
+    of_source, of_target = np.split(outputs["domains"], 2)
+    assert (np.abs(of_source - of_target).max() > 1e-3) == is_seen
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_trains_in_mixed_precision(name):
     keras.config.set_dtype_policy("mixed_float16")

@@ -310,8 +310,10 @@ TABLE = {
             "costs": mapping({"probe": 2.0}, nan={"probe": np.nan}, zero={"probe": 0}),
             "cost_label": "s",
             "axis": thing(None),
+            "kinds": mapping({"probe": "linear"}, unknown={"other": "linear"}),
+            "baseline": choice("probe"),
         },
-        {"axis": "none"},
+        {"axis": "none", "kinds": "none empty", "baseline": "none"},
     ),
     "plots.reliability": Case(
         plots.reliability,

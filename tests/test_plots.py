@@ -231,11 +231,13 @@ def test_pareto_joins_the_candidates_that_none_beats():
     """b costs as much as a and is worse, d costs more than c and is worse."""
     accuracies = {"a": [0.4, 0.6], "b": [0.3], "d": [0.7], "c": [0.8]}
     costs = {"a": 1, "b": 1, "c": 2, "d": 3}
-    axis = plots.pareto(accuracies, costs, "size (MB)")
+    kinds = {"a": "old", "b": "old", "c": "new", "d": "new"}
+    axis = plots.pareto(accuracies, costs, "size (MB)", kinds=kinds, baseline="a")
     front = axis.get_lines()[-1]
     assert list(front.get_xdata()) == [1, 2]
     assert list(front.get_ydata()) == pytest.approx([50, 80])
-    assert axis.get_legend_handles_labels()[1] == ["a", "b", "d", "c"]
+    assert axis.get_legend_handles_labels()[1] == ["old", "new"]
+    assert [text.get_text() for text in axis.texts] == ["a", "b", "d", "c"]
     assert axis.get_xlabel() == "size (MB)"
 
 

@@ -333,7 +333,7 @@ def main(arguments=None):
     )
     only = parser.parse_args(arguments).only
     use_all_cores()
-    done, rows = ROOT / "build/bench" / state_of_code(), []
+    rows, done = [], None if only else ROOT / "build/bench" / state_of_code()
     for name in (bar := tqdm([only] if only else list(BENCHMARKS), unit="benchmark")):
         bar.set_description(name)
         rows += BENCHMARKS[name]() if only else kept(done / name, BENCHMARKS[name])
@@ -348,7 +348,7 @@ def state_of_code():
     """Hash of all that is measured or measures, as hex digits."""
     digest = hashlib.sha256()
     for folder in ("tl_helpers", "benchmarks", "notebooks"):
-        for path in sorted((ROOT / folder).rglob("*.[pi][yp]*")):
+        for path in sorted((ROOT / folder).rglob("*")):
             if path.suffix in (".py", ".ipynb"):
                 digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -26,6 +26,9 @@ class DANN(FeatureAdapter):
         head: built keras.Model from (b, d) to class logits (b, classes).
         discriminator: built keras.Model from (b, d) to one logit (b, 1), positive for
             the source; None for a hidden layer of 100 units with BatchNormalization.
+            With a batch for each domain that subtracts each one's own mean: a shift
+            of the mean is then hidden from the discriminator, and its accuracy says
+            nothing about one. `dense_network(d, (100,), 1)` sees it.
         strength: float >= 0, lambda of the paper; `Ramp` raises it while training.
         joint_batch: send both domains through the encoder as one batch. That matters
             to BatchNormalization only: by default each domain has its own statistics

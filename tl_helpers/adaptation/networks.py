@@ -28,6 +28,8 @@ def digit_network(
         num_classes: int >= 2.
         batch_norm: normalise after every layer but the last ones; averages keep 90%
             of themselves a step, so that short trainings forget where they started.
+            With a batch for each domain the discriminator then sees no shift of the
+            mean (see `DANN`).
         spatial_dropout: share of the channels dropped after each convolution.
         rescale: first layer, from [0, 255] to what the network sees; None for
             [-1, 1].

@@ -11,7 +11,7 @@ from tl_helpers.inputs import (
     check_positive,
     check_share,
 )
-from tl_helpers.plots.intervals import check_same, percent
+from tl_helpers.plots.intervals import check_names, check_same, percent
 from tl_helpers.plots.style import GREY, axes_or_new, marker
 
 
@@ -128,7 +128,7 @@ def reliability(calibration, axis=None):
     return axis
 
 
-def pareto(accuracies, costs, cost_label, axis=None):
+def pareto(accuracies, costs, cost_label, axis=None, kinds=None, baseline=None):
     """Draw accuracy against cost, with a line through the candidates that none beats.
 
     A candidate is beaten by one that costs no more and is at least as accurate.
@@ -138,32 +138,79 @@ def pareto(accuracies, costs, cost_label, axis=None):
         costs: {candidate: float > 0}.
         cost_label: what the costs are, with their unit.
         axis: matplotlib Axes, or None for a new one.
+        kinds: {candidate: str}; candidates of a kind share a colour and a marker, which
+            a legend would name; None for one colour.
+        baseline: name of the candidate to draw in grey, or None.
 
     Returns:
-        matplotlib Axes without a legend, which several can share; bars are one
+        matplotlib Axes, a name at each candidate, without a legend; bars are one
         standard deviation over the seeds.
+
+    Raises:
+        ValueError: no accuracies, percent, a cost that is missing or not positive, or
+            names that are no candidate.
     """
     axis = axes_or_new(axis)
     check_mapping(accuracies=accuracies, costs=costs)
     check_positive(**{f"cost of {name!r}": costs.get(name) for name in accuracies})
+    kinds = {} if kinds is None else kinds
+    check_kind(dict, kinds=kinds)
+    check_names([baseline, *kinds], accuracies)
     percents = {name: percent(name, values) for name, values in accuracies.items()}
     means = {name: values.mean() for name, values in percents.items()}
-    front = []
-    for name in sorted(means, key=lambda name: (costs[name], -means[name])):
-        if not front or means[name] > means[front[-1]]:
-            front.append(name)
-    for i, (name, values) in enumerate(percents.items()):
+    front = _pareto_front(means, costs)
+    of_kind = {}  # the first candidate of each kind, which the legend names
+    for name in percents:
+        if name != baseline:
+            of_kind.setdefault(kinds.get(name, ""), name)
+    for name, values in percents.items():
         deviation = np.std(values, ddof=1) if len(values) > 1 else 0
-        axis.errorbar(costs[name], means[name], deviation, None, marker(i), label=name)
+        kind = kinds.get(name, "")
+        place = list(of_kind).index(kind) if name != baseline else len(of_kind)
+        axis.errorbar(
+            costs[name],
+            means[name],
+            deviation,
+            fmt=marker(place),
+            color=GREY if name == baseline else f"C{place}",
+            label=kind if of_kind.get(kind) == name else None,
+        )
+    _name_points(axis, means, costs, front)
     line = [costs[name] for name in front], [means[name] for name in front]
     axis.plot(*line, drawstyle="steps-post", color="0.7", zorder=0)
     axis.set_xscale("log")
+    axis.margins(x=0.2)
     axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     axis.xaxis.set_major_formatter("{x:g}")
     axis.minorticks_off()
     axis.set_xlabel(cost_label)
     axis.set_ylabel("test accuracy (%)")
     return axis
+
+
+def _pareto_front(means, costs):
+    """Return the names that no other beats, cheapest first."""
+    front = []
+    for name in sorted(means, key=lambda name: (costs[name], -means[name])):
+        if not front or means[name] > means[front[-1]]:
+            front.append(name)
+    return front
+
+
+def _name_points(axis, means, costs, front):
+    """Write names left of the points, or right of every second one off the front."""
+    off_front = sorted(set(means) - set(front), key=means.get)
+    for name, height in means.items():
+        is_right = name in off_front and off_front.index(name) % 2 == 0
+        axis.annotate(
+            name,
+            (costs[name], height),
+            (7 if is_right else -7, 0),
+            textcoords="offset points",
+            ha="left" if is_right else "right",
+            va="center" if name in off_front else "bottom",
+            fontsize=9,
+        )
 
 
 def _table(points):

@@ -36,11 +36,7 @@ def scores(scores, baseline=None, oracle=None, chance=None, kinds=None, axis=Non
     check_mapping(scores=scores)
     kinds = {} if kinds is None else kinds
     check_kind(dict, kinds=kinds)
-    for name in [baseline, oracle, *kinds]:
-        if name is not None and name not in list(scores):
-            raise ValueError(
-                f"Got {name!r}, expected one of the rows {', '.join(map(str, scores))}."
-            )
+    check_names([baseline, oracle, *kinds], scores, "the rows ")
     axis = axes_or_new(axis, figsize=(8, 0.8 + ROW_IN * len(scores)))
     colours = {kind: f"C{i}" for i, kind in enumerate(dict.fromkeys(kinds.values()))}
     ends = []
@@ -129,6 +125,24 @@ def percent(name, scores):
     for value in values:
         check_share(**{f"accuracy of {name!r}": value})
     return 100 * values
+
+
+def check_names(names, known, what=""):
+    """Refuse a name, but None, that is not among the known ones.
+
+    Args:
+        names: list of names and None.
+        known: mapping or sequence of names.
+        what: str, what they are, followed by a space.
+
+    Raises:
+        ValueError: such a name.
+    """
+    for name in names:
+        if name is not None and name not in list(known):
+            raise ValueError(
+                f"Got {name!r}, expected one of {what}{', '.join(map(str, known))}."
+            )
 
 
 def check_same(table):

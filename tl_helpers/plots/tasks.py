@@ -8,7 +8,7 @@ from matplotlib.patches import Rectangle
 from tl_helpers.inputs import check_corners, check_kind, check_numbers, check_whole
 from tl_helpers.plots.images import SIDE_IN, check_image, checked_titles, sheet
 
-ANSWER, TRUTH = "C1", "white"
+ANSWER, TRUTH = "#ff00c8", "white"
 TINT = 0.55  # of the colour over a mask
 
 
