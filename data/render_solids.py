@@ -69,9 +69,9 @@ def draw_pose(rng, up):
             return quaternion.astype(np.float32)
 
 
-def camera_rays():
-    """Return unit directions (3, RAYS_PX**2) of the rays, row by row from the top."""
-    steps = (np.arange(RAYS_PX) + 0.5) / RAYS_PX * 2 - 1
+def camera_rays(rays_px=RAYS_PX):
+    """Return unit directions (3, rays_px**2) of the rays, row by row from the top."""
+    steps = (np.arange(rays_px) + 0.5) / rays_px * 2 - 1
     x, y = np.meshgrid(steps, -steps)
     rays = np.stack([x.ravel(), y.ravel(), np.full(x.size, -FOCAL_LENGTH)])
     return rays / np.sqrt((rays**2).sum(0))
@@ -193,10 +193,10 @@ def cut_patch(rng, side_px, least_px, largest_px):
     patch = photograph[top : top + size, left : left + size]
     patch = patch[:, :: rng.choice([-1, 1])]
     picks = ((np.arange(side_px) + 0.5) / side_px * size).astype(int)
-    return _blur(patch / 255.0, size / side_px / 3)[picks][:, picks]
+    return blur(patch / 255.0, size / side_px / 3)[picks][:, picks]
 
 
-def _blur(image, sigma_px):
+def blur(image, sigma_px):
     """Blur (height, width, 3) by a Gaussian, edges repeated."""
     if sigma_px < 0.2:
         return image
@@ -242,7 +242,7 @@ def paint_studio(rng, scene, seen):
 def paint_photo(rng, seen):
     """Colours (rays, 3) in [0, 1]: an object in a photograph's skin, before another."""
     background = cut_patch(rng, RAYS_PX, 120, 400)
-    background = _blur(background, rng.uniform(1.5, 5.0))  # out of focus
+    background = blur(background, rng.uniform(1.5, 5.0))  # out of focus
     image = (background * rng.uniform(0.45, 0.8)).reshape(-1, 3)
     skin = cut_patch(rng, RAYS_PX, 60, 200)
     calm = skin.mean((0, 1))
@@ -255,9 +255,9 @@ def paint_photo(rng, seen):
     return image * rng.uniform(0.7, 1.0)
 
 
-def _pool(values):
-    """Average the four rays of a pixel: (rays, ...) -> (SIZE_PX, SIZE_PX, ...)."""
-    cells = values.reshape(SIZE_PX, 2, SIZE_PX, 2, *values.shape[1:])
+def pool(values, size_px=SIZE_PX):
+    """Average the four rays of a pixel: (rays, ...) -> (size_px, size_px, ...)."""
+    cells = values.reshape(size_px, 2, size_px, 2, *values.shape[1:])
     upper = cells[:, 0, :, 0] + cells[:, 0, :, 1]
     lower = cells[:, 1, :, 0] + cells[:, 1, :, 1]
     return (upper + lower) / 4
@@ -278,22 +278,25 @@ def render(domain, index):
     scene = draw_scene(rng, index % len(SHAPES))
     seen = see_object(scene)
     if domain == "studio":
-        image = _pool(paint_studio(rng, scene, seen))
+        image = pool(paint_studio(rng, scene, seen))
     else:
-        image = _blur(_pool(paint_photo(rng, seen)), rng.uniform(0.2, 0.7))
+        image = blur(pool(paint_photo(rng, seen)), rng.uniform(0.2, 0.7))
         grain = rng.uniform(0.005, 0.03)
         image = image + rng.normal(0, grain, (SIZE_PX, SIZE_PX, 1))
-    step = COLOUR_STEP[domain]
+    return in_steps(image, COLOUR_STEP[domain]), _depth_codes(seen), scene["quaternion"]
+
+
+def in_steps(image, step):
+    """Round colours in [0, 1] to uint8 multiples of `step`."""
     levels = np.rint(np.clip(image, 0, 1) * 255 / step)
-    image = np.minimum(levels, 255 // step).astype(np.uint8) * np.uint8(step)
-    return image, _depth_codes(seen), scene["quaternion"]
+    return np.minimum(levels, 255 // step).astype(np.uint8) * np.uint8(step)
 
 
 def _depth_codes(seen):
-    share = _pool(seen["hit"].astype(np.float64))
+    share = pool(seen["hit"].astype(np.float64))
     depth = np.zeros(len(seen["hit"]))
     depth[seen["hit"]] = seen["depth"]
-    mean_depth = _pool(depth) / np.maximum(share, 0.25)
+    mean_depth = pool(depth) / np.maximum(share, 0.25)
     codes = np.rint((mean_depth - DEPTH_NEAR) / DEPTH_STEP) + 1
     return np.where(share >= 0.5, np.clip(codes, 1, 255), 0).astype(np.uint8)
 
@@ -301,22 +304,23 @@ def _depth_codes(seen):
 # --- Files ----------------------------------------------------------------------
 
 
-def _sheet(tiles):
-    """Lay tiles (n, 64, 64, ...) out in rows of COLUMNS, the last row filled up."""
+def sheet_of(tiles):
+    """Lay tiles (n, size, size, ...) out in rows of COLUMNS, the last row filled up."""
     missing = -len(tiles) % COLUMNS
     tiles = np.concatenate([tiles, np.zeros((missing, *tiles.shape[1:]), np.uint8)])
     rows = tiles.reshape(-1, COLUMNS, *tiles.shape[1:]).swapaxes(1, 2)
-    return rows.reshape(-1, COLUMNS * SIZE_PX, *tiles.shape[3:])
+    return rows.reshape(-1, COLUMNS * tiles.shape[2], *tiles.shape[3:])
 
 
-def _write(path, content):
+def write_whole(path, content):
     """Write bytes under a temporary name, then rename: never half a file."""
     part = path.with_name(path.name + ".part")
     part.write_bytes(content)
     os.replace(part, path)
 
 
-def _webp(sheet):
+def webp(sheet):
+    """Bytes of a lossless WebP picture of uint8 (height, width) or (..., 3)."""
     buffer = io.BytesIO()
     Image.fromarray(sheet).save(buffer, "WEBP", lossless=True, quality=90, method=6)
     return buffer.getvalue()
@@ -333,8 +337,8 @@ def write_domain(folder, domain, per_class=PER_CLASS):
     indices = range(per_class * len(SHAPES))
     rendered = [render(domain, index) for index in tqdm(indices, desc=domain)]
     images, depths, poses = map(np.stack, zip(*rendered, strict=True))
-    _write(folder / f"{domain}.webp", _webp(_sheet(images)))
-    _write(folder / f"{domain}_depth.webp", _webp(_sheet(depths)))
+    write_whole(folder / f"{domain}.webp", webp(sheet_of(images)))
+    write_whole(folder / f"{domain}_depth.webp", webp(sheet_of(depths)))
     buffer = io.BytesIO()
     np.savez(
         buffer,
@@ -343,7 +347,7 @@ def write_domain(folder, domain, per_class=PER_CLASS):
         class_names=np.array(CLASS_NAMES),
         depth_scale=np.array([DEPTH_NEAR, DEPTH_STEP]),
     )
-    _write(folder / f"{domain}.npz", buffer.getvalue())
+    write_whole(folder / f"{domain}.npz", buffer.getvalue())
 
 
 def main(folder=Path(__file__).parent / "solids"):

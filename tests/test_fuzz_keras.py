@@ -32,6 +32,7 @@ from tl_helpers import (
     augmentation,
     backbones,
     choosing,
+    dense,
     domains,
     features,
     fewshot,
@@ -49,7 +50,7 @@ from tl_helpers.features import Features
 ROOMS = (
     "profiles checks downloads saving evaluation datasets backbones training "
     "features probes choosing augmentation finetuning domains adaptation selection "
-    "multitask fewshot plots"
+    "multitask fewshot plots dense"
 ).split()
 VALUES = RNG.normal(size=(12, 4)).astype("float32") + Y[:, None]
 ROWS = Features(VALUES, Y)
@@ -66,13 +67,15 @@ EXEMPT = test_fuzz.EXEMPT | {
     **dict.fromkeys(
         "profiles.Profile choosing.Evidence choosing.Rank choosing.Verdict "
         "finetuning.Forgetting selection.Choice selection.Selection "
-        "fewshot.EpisodeAccuracy fewshot.Episodes domains.Draw".split(),
+        "fewshot.EpisodeAccuracy fewshot.Episodes domains.Draw "
+        "dense.AveragePrecision dense.Detection dense.PixelScores".split(),
         RECORD,
     ),
     **dict.fromkeys(
         ("saving.read_variables", "saving.set_variables"),
         "an inner part of trainings, which gets what they made",
     ),
+    "dense.DiceLoss": "takes nothing",
     "training.check_compiled": "a check",
     "training.check_fits": "a check",
 }
@@ -117,6 +120,20 @@ def classifier():
     model = finetuning.classifier(backbone(), 2)
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     return model
+
+
+@cache
+def finder():
+    """A detector of two classes, and boxes that fit the tiny images."""
+    model = dense.detector(backbone(), 2, channels=2)
+    model.compile("adam")
+    return model
+
+
+BOXES = np.array([[[1.0, 1, 5, 6], [2, 2, 7, 7]], [[0, 0, 3, 3], [0, 0, 0, 0]]])
+BOX_LABELS = np.array([[0, 1], [1, -1]])
+FOUND = [dense.Detection(x, np.array([0, 1]), np.array([0.9, 0.8])) for x in BOXES]
+PIXEL_LABELS = np.arange(2 * 8 * 8).reshape(2, 8, 8) % 3
 
 
 @cache
@@ -432,6 +449,70 @@ TABLE = {
             "name": None,
         },
         {"rates": "empty"},
+    ),
+    "dense.segmenter": Case(
+        dense.segmenter,
+        lambda: {
+            "backbone": thing(backbone()),
+            "num_classes": count(2, 2),
+            "block": choice("block2"),
+            "skips": flag(True),
+            "channels": count(2),
+        },
+        {"block": "none"},
+    ),
+    "dense.detector": Case(
+        dense.detector,
+        lambda: {
+            "backbone": thing(backbone()),
+            "num_classes": count(2),
+            "block": choice("block2"),
+            "map_block": choice("block1"),
+            "channels": count(2),
+        },
+        {"block": "none", "map_block": "none"},
+    ),
+    "dense.detect": Case(
+        dense.detect,
+        lambda: {
+            "model": thing(finder()),
+            "images": numbers(IMAGES.pixels()),
+            "least_score": share(0.05),
+            "most_overlap": share(0.5),
+            "most": count(3),
+        },
+        {"images": "row short"},
+    ),
+    "dense.FocalLoss": Case(dense.FocalLoss, lambda: {"focus": weight(2.0), "name": None}),
+    "dense.score_pixels": Case(
+        dense.score_pixels,
+        lambda: {
+            "answers": numbers(PIXEL_LABELS),
+            "pixel_labels": numbers(PIXEL_LABELS),
+            "class_names": thing(("a", "b"), twice=lambda: ("a", "a")),
+            "tolerance_px": weight(2),
+        },
+    ),
+    "dense.boundary_score": Case(
+        dense.boundary_score,
+        lambda: {
+            "answer": numbers(PIXEL_LABELS[0] == 1),
+            "truth": numbers(PIXEL_LABELS[0] == 2),
+            "tolerance_px": weight(2),
+        },
+    ),
+    "dense.average_precision": Case(
+        dense.average_precision,
+        lambda: {
+            "detections": thing(
+                FOUND, short=lambda: FOUND[:1], words=lambda: ["a", "b"]
+            ),
+            "boxes": numbers(BOXES),
+            "box_labels": numbers(BOX_LABELS),
+            "class_names": thing(("a", "b"), twice=lambda: ("a", "a")),
+            "size_px": count(8),
+        },
+        {"boxes": "infinite"},  # the last row is no box, which may be anything
     ),
     "finetuning.classifier": Case(
         finetuning.classifier,

@@ -15,6 +15,7 @@ from PIL import Image
 from tl_helpers import datasets
 from tl_helpers.datasets import real
 from tl_helpers.datasets.catalogue import HELPERS, REAL, Archive
+from tl_helpers.datasets.places import targets_of
 from tl_helpers.datasets.real import blend_with_patches, load_real
 from tl_helpers.downloads import DownloadError
 from tl_helpers.tools.mirror import mirror, verify
@@ -236,8 +237,81 @@ def test_oxford_pets_name_a_trimap_that_cannot_be_read(pets, content):
     load_real("oxford_pets")
     path = real.find("oxford_pets") / "trimaps" / "pug_10.png"
     path.write_bytes(content) if content else path.unlink()
-    with pytest.raises(ValueError, match="Got trimap .*pug_10.png.*fill it again"):
+    with pytest.raises(ValueError, match="Got mask .*pug_10.png.*fill it again"):
         load_real("oxford_pets")
+
+
+def test_oxford_pets_labels_of_pixels_leave_the_border_open(pets):
+    labels = load_real("oxford_pets", "test", size_px=8).extras["pixel_labels"]
+    expected = np.zeros((2, 8, 8), np.uint8)
+    expected[0, 2:4, 1:7], expected[1, 2:4, 1:7] = 1, 2  # of two breeds
+    expected[:, 4, 1:7] = 255
+    assert np.array_equal(labels, expected)
+
+
+def mask(rows):
+    return trimap(255 * np.array(rows, np.uint8))
+
+
+def test_magnetic_tiles_keep_their_masks(official):
+    root, files = "Magnetic-tile-defect-datasets.-master", {}
+    defect = np.zeros((8, 4), int)  # 4 px wide, 8 high: the whole tile is kept
+    defect[2:4, 3:] = 1
+    for kind in ("Blowhole", "Break", "Crack", "Fray", "Free", "Uneven"):
+        rows = 0 * defect if kind == "Free" else defect
+        for number in (1, 2):
+            path = f"{root}/MT_{kind}/Imgs/exp{number}_num_{kind}"
+            files[f"{path}.jpg"] = jpeg(size=(4, 8))
+            files[f"{path}.png"] = mask(rows)
+    official("magnetic_tile", zipped(files), num_classes=6)
+    tiles = load_real("magnetic_tile", size_px=8)
+    assert tiles.class_names == tuple("blowhole break crack fray free uneven".split())
+    assert set(tiles.class_counts().values()) == {2} and "group" not in tiles.extras
+    wanted = np.full((12, 8, 8), 255)
+    wanted[:, :, 2:6] = (1 + tiles.labels[:, None, None]) * defect
+    wanted[tiles.labels == 4, :, 2:6] = 0
+    assert np.array_equal(tiles.extras["pixel_labels"], wanted)
+    assert not tiles.images[:, :, :2].any() and tiles.images[:, :, 2:6].min() > 90
+    table = "file,group\n" + "".join(
+        f"all/{name}/exp{i}_num_{name.title()}.jpg,{k}\n"
+        for k, name in enumerate(tiles.class_names)
+        for i in (1, 2)
+    )
+    (real.find("magnetic_tile") / "groups.csv").write_text(table)
+    again = load_real("magnetic_tile", size_px=8)
+    assert np.array_equal(again.extras["group"], again.labels)
+
+
+@pytest.fixture
+def steel(tmp_path, monkeypatch):
+    """Two pictures a part; the second has no box, the first one of each class."""
+    monkeypatch.setenv("TL_DATA_DIR", str(tmp_path))
+    monkeypatch.setitem(
+        REAL, "neu_det", dataclasses.replace(REAL["neu_det"], num_classes=2)
+    )
+    rows = ["file,class,x0,y0,x1,y1"]
+    for part in ("train", "test"):
+        for kind in ("patches", "scratches"):
+            folder = tmp_path / "neu_det" / part / kind
+            folder.mkdir(parents=True)
+            (folder / "1.jpg").write_bytes(jpeg(size=(160, 160)))
+        rows += [f"{part}/patches/1.jpg,patches,0,8,80,160"]
+        rows += [f"{part}/patches/1.jpg,scratches,10.5,20,30,40"]
+    (tmp_path / "neu_det" / "boxes.csv").write_text("\n".join(rows) + "\n")
+    return tmp_path / "neu_det"
+
+
+def test_steel_comes_with_boxes_of_any_class_in_px_of_the_image(steel):
+    images = load_real("neu_det", size_px=80)
+    assert images.images.shape == (2, 80, 80, 3)
+    assert images.extras["box_labels"].tolist() == [[0, 1], [-1, -1]]
+    assert images.extras["boxes"][0].tolist() == [[0, 4, 40, 80], [5.25, 10, 15, 20]]
+    assert np.isnan(images.extras["boxes"][1]).all()
+    (steel / "boxes.csv").unlink()
+    with pytest.raises(
+        FileNotFoundError, match="without boxes.csv, expected it beside"
+    ):
+        load_real("neu_det")
 
 
 def svhn_mat(labels, seed=0):
@@ -504,7 +578,7 @@ def test_catalogue_states_where_everything_comes_from(name):
     assert provenance.name == name and spec.parts
     assert (spec.num_classes > 1) == (name in REAL)
     assert all((provenance.origin, provenance.licence, provenance.citation))
-    assert spec.archives or spec.needs or name == "pacs"
+    assert spec.archives or spec.needs or name in ("pacs", "neu_det")
     for archive in spec.archives:
         checksum = archive.checksum or ""
         assert re.fullmatch("[0-9a-f]{64}|md5:[0-9a-f]{32}|", checksum)
@@ -525,6 +599,7 @@ def mirrored(monkeypatch):
         ("cifar10", [50_000, 10_000], 10, 32),
         ("pacs", [1_670, 2_048, 2_344, 3_929], 7, 128),
         ("tiny_imagenet", [68_000, 5_000], 200, 64),
+        ("neu_det", [420, 180], 6, 160),
     ],
 )
 def test_load_real_counts_images_and_classes(
@@ -546,6 +621,19 @@ def test_load_real_names_classes(mirrored):
     assert load_real("pacs", "sketch").class_names[0] == "dog"
     names = load_real("tiny_imagenet", "val").class_names
     assert "Egyptian cat" in names and len(set(names)) == 200
+
+
+@pytest.mark.realdata
+def test_defects_have_places(mirrored):
+    tiles = load_real("magnetic_tile")
+    assert tiles.class_counts()["blowhole"] == 115 and len(tiles) == 792
+    has_defect = (tiles.extras["pixel_labels"] % 255 > 0).any(axis=(1, 2))
+    is_sound = tiles.labels == tiles.class_names.index("free")
+    assert not has_defect[is_sound].any() and has_defect[~is_sound].mean() > 0.95
+    assert len(np.unique(tiles.extras["group"])) == 241
+    steel = load_real("neu_det", "test")
+    assert targets_of(steel, "boxes")["labels"].max() == 5
+    assert targets_of(tiles, "pixel_labels").shape == (792, 160, 160)
 
 
 @pytest.mark.realdata

@@ -78,7 +78,8 @@ class Policy:
                 tensors inside `tf.data`. Or a dictionary as Keras's layers take it:
                 "images" with any of "labels"; "segmentation_masks" (b, height, width)
                 or (b, height, width, 1); "bounding_boxes", itself a dictionary of
-                "boxes" (b, k, 4), x0, y0, x1, y1 in px, and "labels" (b, k).
+                "boxes" (b, k, 4), x0, y0, x1, y1 in px, and "labels" (b, k), which
+                become -1 where a box has left the image.
             labels: int (b,), or one-hot rows (b, classes), or None.
 
         Returns:
@@ -194,8 +195,11 @@ class _Recipe:
             shaped = tf.reshape(moved["segmentation_masks"], tf.shape(masks))
             result["segmentation_masks"] = tf.cast(shaped, masks.dtype)
         if "bounding_boxes" in data:
-            boxes = {"boxes": moved["bounding_boxes"]["boxes"]}
-            result["bounding_boxes"] = data["bounding_boxes"] | boxes
+            boxes, given = moved["bounding_boxes"], data["bounding_boxes"]
+            is_there = boxes["labels"] >= 0
+            gone = tf.cast(-1, given["labels"].dtype)
+            labels = tf.where(is_there, given["labels"], gone)
+            result["bounding_boxes"] = {"boxes": boxes["boxes"], "labels": labels}
         return result, states
 
 

@@ -29,6 +29,7 @@ import episodes
 import extracting
 import hub_layer
 import numpy as np
+import placing
 import training
 from rows import (
     Row,
@@ -284,6 +285,8 @@ BENCHMARKS = {
     "cached_adaptation": adapting.measure_cached_features,
     "dann_peer": adapting.measure_peer,
     "episodes": episodes.measure_episodes,
+    "placing_steps": placing.measure_placing_steps,
+    "average_precision": placing.measure_average_precision,
     "course": measure_course,
 }
 

@@ -116,6 +116,16 @@ def lay_out_oxford_pets(archives, target):
                 _move(trimap, target / "trimaps" / trimap.name)
 
 
+def lay_out_magnetic_tile(archives, target):
+    """Sort the photographs by defect; their masks, named alike, into one folder."""
+    with _unpacked(archives[0], target) as folder:
+        root = folder / "Magnetic-tile-defect-datasets.-master"
+        for name in ("Blowhole", "Break", "Crack", "Fray", "Free", "Uneven"):
+            for path in _photographs(root / f"MT_{name}" / "Imgs"):
+                _move(path.with_suffix(".png"), target / "masks" / f"{path.stem}.png")
+                _move(path, target / "all" / name.lower() / path.name)
+
+
 def lay_out_bsds500(archives, target):
     """Keep the 200 training photographs, which are the backgrounds of MNIST-M."""
     with _unpacked(archives[0], target) as folder:

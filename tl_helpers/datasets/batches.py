@@ -33,6 +33,14 @@ def reader(values):
     return decode
 
 
+def reader_of_each(values):
+    """Return a `reader` of an array, or of each array in a dictionary."""
+    if not isinstance(values, dict):
+        return reader(values)
+    readers = {name: reader(one) for name, one in values.items()}
+    return lambda rows: {name: read(rows) for name, read in readers.items()}
+
+
 def in_order(order, num_rows):
     """Return a `tf.data.Dataset` of row numbers that asks anew at every epoch.
 

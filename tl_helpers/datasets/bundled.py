@@ -1,4 +1,4 @@
-"""What ships with the package: rendered solids and three sets of digits."""
+"""What ships with the package: rendered solids and scenes, three sets of digits."""
 
 import functools
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import numpy as np
 from tl_helpers import profiles
 from tl_helpers.datasets.image_set import ImageSet, Provenance
 
-TILE_PX = 64  # side of a tile in the sheets of `solids`
+TILE_PX = {"solids": 64, "scenes": 96}  # side of a tile in the sheets
 DIGIT_PX = 32
 DIGIT_NAMES = tuple("0123456789")
 PRINTED_PER_CLASS = 200
@@ -49,10 +49,11 @@ def load_solids(part="studio"):
         ValueError: a file is damaged.
     """
     folder = profiles.data_dir() / "solids"
-    facts = _read(folder / f"{part}.npz", _read_arrays)
+    facts = _read(folder / f"{part}.npz", _read_arrays, "pose", "depth_scale")
     count = len(facts["labels"])
-    images = _read(folder / f"{part}.webp", _read_tiles, count)
-    codes = _read(folder / f"{part}_depth.webp", _read_tiles, count)[..., 0]
+    tile_px = TILE_PX["solids"]
+    images = _read(folder / f"{part}.webp", _read_tiles, count, tile_px)
+    codes = _read(folder / f"{part}_depth.webp", _read_tiles, count, tile_px)[..., 0]
     mask = codes > 0
     near, step = facts["depth_scale"]
     depth = np.where(mask, near + step * (codes.astype(np.float32) - 1), np.nan)
@@ -60,12 +61,61 @@ def load_solids(part="studio"):
         images,
         facts["labels"],
         tuple(facts["class_names"].tolist()),
-        _solids_provenance(part, count),
+        _rendered("solids", part, count),
         {
             "mask": mask,
             "box": boxes_of(mask),
             "depth": depth.astype(np.float32),
             "pose": facts["pose"],
+        },
+    )
+
+
+@functools.cache
+def load_scenes(part="studio"):
+    """Load one domain of the rendered scenes: one to five solids on one ground.
+
+    Args:
+        part: "studio" (plain sweep of paper) or "photo" (cut from photographs).
+
+    Returns:
+        ImageSet of 600 images, 96x96; the label is the class that most pixels show.
+        Extras, one row an image of up to k = 5 objects: objects uint8 (96, 96), 0 on
+        the ground, i on the i-th object, counted from 1; pixel_labels uint8 (96, 96),
+        0 on the ground, 1 + class on an object; boxes float32 (k, 4), x0, y0, x1, y1
+        in px of what can be seen, the last two exclusive, NaN where there is no
+        object; box_labels int64 (k,), -1 there; visible float32 (k,), share of the
+        object's own pixels that no other hides, in (0, 1], 0 there.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is damaged.
+    """
+    folder = profiles.data_dir() / "scenes"
+    facts = _read(folder / f"{part}.npz", _read_arrays, "visible")
+    labels = facts["labels"].astype(np.int64)
+    count, most = labels.shape
+    tile_px = TILE_PX["scenes"]
+    images = _read(folder / f"{part}.webp", _read_tiles, count, tile_px)
+    sheet = folder / f"{part}_objects.webp"
+    objects = _read(sheet, _read_tiles, count, tile_px)[..., 0]
+    codes = np.pad(labels + 1, ((0, 0), (1, 0)))  # (n, 1 + k): ground, then objects
+    pixel_labels = np.take_along_axis(codes, objects.reshape(count, -1), axis=1)
+    pixel_labels = pixel_labels.reshape(objects.shape).astype(np.uint8)
+    boxes = [boxes_or_nan(objects == i) for i in range(1, most + 1)]
+    class_names = tuple(facts["class_names"].tolist())
+    pixels = [(pixel_labels == 1 + k).sum((1, 2)) for k in range(len(class_names))]
+    return ImageSet(
+        images,
+        np.argmax(pixels, axis=0),
+        class_names,
+        _rendered("scenes", part, count),
+        {
+            "objects": objects,
+            "pixel_labels": pixel_labels,
+            "boxes": np.stack(boxes, axis=1),
+            "box_labels": labels,
+            "visible": facts["visible"],
         },
     )
 
@@ -89,15 +139,30 @@ def boxes_of(mask):
     return np.stack(edges, axis=1).astype(np.int16)
 
 
-def _solids_provenance(part, count):
+def boxes_or_nan(mask):
+    """Smallest boxes around masks, of which some may be empty.
+
+    Args:
+        mask: bool (n, height, width).
+
+    Returns:
+        float32 (n, 4), as `boxes_of`; a row of NaN for an empty mask.
+    """
+    boxes = boxes_of(mask).astype(np.float32)
+    boxes[~mask.any((1, 2))] = np.nan
+    return boxes
+
+
+def _rendered(name, part, count):
+    side_px = TILE_PX[name]
     return Provenance(
-        f"solids ({part})",
-        "rendered by data/render_solids.py of this repository",
+        f"{name} ({part})",
+        f"rendered by data/render_{name}.py of this repository",
         f"MIT like the code; photo contains {PHOTOGRAPHS}"
         if part == "photo"
         else "MIT like the code",
-        "this repository, data/solids.md",
-        f"{count:,} images, 64x64 px",
+        f"this repository, data/{name}.md",
+        f"{count:,} images, {side_px}x{side_px} px",
     )
 
 
@@ -105,32 +170,35 @@ def _read(path, reader, *arguments):
     if not path.exists():
         raise FileNotFoundError(
             f"Got no file {path}, expected it to ship with the package; reinstall it "
-            "or run python data/render_solids.py in a clone."
+            f"or run {_script_of(path)} in a clone."
         )
     try:
         return reader(path, *arguments)
     except Exception as error:
         raise ValueError(
             f"Got a damaged file {path} ({type(error).__name__}), expected it as "
-            "shipped; reinstall the package or run python data/render_solids.py."
+            f"shipped; reinstall the package or run {_script_of(path)}."
         ) from error
 
 
-def _read_arrays(path):
+def _script_of(path):
+    return f"python data/render_{path.parent.name}.py"
+
+
+def _read_arrays(path, *names):
     with np.load(path, allow_pickle=False) as stored:
-        names = ("labels", "pose", "class_names", "depth_scale")
-        return {name: stored[name] for name in names}
+        return {name: stored[name] for name in ("labels", "class_names", *names)}
 
 
-def _read_tiles(path, count):
-    """Cut a sheet into uint8 (count, 64, 64, 3)."""
+def _read_tiles(path, count, tile_px):
+    """Cut a sheet into uint8 (count, tile_px, tile_px, 3)."""
     from PIL import Image
 
     with Image.open(path) as sheet:
         pixels = np.asarray(sheet.convert("RGB"))
-    rows, columns = pixels.shape[0] // TILE_PX, pixels.shape[1] // TILE_PX
-    tiles = pixels.reshape(rows, TILE_PX, columns, TILE_PX, 3).swapaxes(1, 2)
-    tiles = tiles.reshape(-1, TILE_PX, TILE_PX, 3)
+    rows, columns = pixels.shape[0] // tile_px, pixels.shape[1] // tile_px
+    tiles = pixels.reshape(rows, tile_px, columns, tile_px, 3).swapaxes(1, 2)
+    tiles = tiles.reshape(-1, tile_px, tile_px, 3)
     if len(tiles) < count:
         raise ValueError(f"{len(tiles)} tiles for {count} images")
     return tiles[:count]
@@ -255,6 +323,7 @@ class Bundled(NamedTuple):
 
 BUNDLED = {
     "solids": Bundled(load_solids, ("studio", "photo")),
+    "scenes": Bundled(load_scenes, ("studio", "photo")),
     "digits": Bundled(load_digits, ("all",)),
     "digits_on_photos": Bundled(load_digits_on_photos, ("all",)),
     "printed_digits": Bundled(load_printed_digits, ("all",)),

@@ -259,6 +259,40 @@ REAL = {
         ),
         lay_out=archives.lay_out_oxford_pets,
     ),
+    "magnetic_tile": RealSet(
+        Provenance(
+            "magnetic_tile",
+            "https://github.com/abin24/Magnetic-tile-defect-datasets.",
+            "none stated; its authors welcome use and ask to be cited",
+            "Huang, Qiu, Yuan: Surface defect saliency of magnetic tile, The Visual "
+            "Computer 2020",
+            "1,344 grey photographs with masks, 5 kinds of defects and sound tiles",
+        ),
+        parts=("all",),
+        size_px=160,
+        num_classes=6,
+        archives=(
+            Archive(
+                "https://github.com/abin24/Magnetic-tile-defect-datasets./archive/"
+                "refs/heads/master.zip"
+            ),
+        ),
+        lay_out=archives.lay_out_magnetic_tile,
+    ),
+    "neu_det": RealSet(
+        Provenance(
+            "neu_det",
+            "http://faculty.neu.edu.cn/songkechen (NEU surface defect database)",
+            "research use",
+            "He, Song, Meng, Yan: An end-to-end steel surface defect detection "
+            "approach via fusing multiple hierarchical features, IEEE Trans. "
+            "Instrumentation and Measurement 2020",
+            "1,800 grey photographs of steel, 200x200, 6 kinds of defects with boxes",
+        ),
+        parts=("train", "test"),
+        size_px=160,
+        num_classes=6,
+    ),
 }
 
 # Sets that only serve to make others; they have no classes, so `load` lacks them.

@@ -6,9 +6,16 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from tl_helpers.datasets.batches import in_order, num_threads, reader, untuned
+from tl_helpers.datasets.batches import (
+    in_order,
+    num_threads,
+    reader,
+    reader_of_each,
+    untuned,
+)
 from tl_helpers.datasets.files import resize_pixels
 from tl_helpers.datasets.levels import how_to_convert
+from tl_helpers.datasets.places import moving, targets_of
 from tl_helpers.inputs import (
     check_callable,
     check_class_names,
@@ -135,9 +142,10 @@ class ImageSet:
         rows, columns = _nearest(height, size_px), _nearest(width, size_px)
         extras = {}
         for name, values in self.extras.items():
-            if name == "box":
-                scale = np.tile([size_px / width, size_px / height], 2)
-                values = np.rint(values * scale).astype(values.dtype)
+            if name in ("box", "boxes"):
+                scaled = values * np.tile([size_px / width, size_px / height], 2)
+                is_whole = values.dtype.kind in "iu"
+                values = (np.rint(scaled) if is_whole else scaled).astype(values.dtype)
             elif values.shape[1:3] == (height, width):
                 values = values[:, rows[:, None], columns]
             extras[name] = values
@@ -156,7 +164,9 @@ class ImageSet:
         """Decode rows into uint8 (k, height, width, 3), RGB, [0, 255]."""
         return self.images[check_rows(rows, len(self))]
 
-    def batches(self, batch_size, shuffle=False, seed=0, augment=None):
+    def batches(
+        self, batch_size, shuffle=False, seed=0, augment=None, targets="labels"
+    ):
         """Turn the set into a `tf.data.Dataset`.
 
         Decoding comes first, then the cache, then shuffling, and augmentation last,
@@ -170,14 +180,20 @@ class ImageSet:
             seed: int; the same seed gives the same order of epochs.
             augment: None or a callable (images, labels) -> (images, labels) on
                 batches. Let it draw from Keras layers: once a global seed is set,
-                bare `tf.random` functions repeat themselves at every epoch.
+                bare `tf.random` functions repeat themselves at every epoch. With
+                other targets an `augmentation.Policy`, which moves them along.
+            targets: what a network shall answer: "labels", a class an image;
+                "pixel_labels", a class a pixel; or "boxes", with the class of each.
 
         Returns:
-            tf.data.Dataset of float32 (b, height, width, 3), RGB, [0, 255], and
-            int64 (b,).
+            tf.data.Dataset of float32 (b, height, width, 3), RGB, [0, 255], and of
+            int64 (b,) labels, or int32 (b, height, width) labels of pixels, or
+            {"boxes": float32 (b, k, 4), x0, y0, x1, y1 in px, "labels": int32 (b, k)},
+            where a label of -1 stands for no box, whose corners are 0.
 
         Raises:
-            ValueError: a batch size below 1, or arguments of another kind.
+            ValueError: a batch size below 1, arguments of another kind, or targets
+                that the set lacks or that `places.check_places` refuses.
         """
         check_whole(1, batch_size=batch_size)
         check_whole(seed=seed)
@@ -185,6 +201,7 @@ class ImageSet:
             check_flag(shuffle=shuffle)
         if augment is not None:
             check_callable(augment=augment)
+        wanted = targets_of(self, targets)
 
         import tensorflow as tf
 
@@ -193,15 +210,15 @@ class ImageSet:
             rows = in_order(shuffle, len(self))
         elif shuffle:
             rows = rows.shuffle(len(self), seed=seed, reshuffle_each_iteration=True)
-        images, labels = reader(self.images), reader(self.labels)
+        images, read = reader(self.images), reader_of_each(wanted)
         data = rows.batch(batch_size).map(
-            lambda rows: (tf.cast(images(rows), tf.float32), labels(rows)),
+            lambda rows: (tf.cast(images(rows), tf.float32), read(rows)),
             num_threads(self.images),
         )
         if augment is not None:
             # One batch at a time: batches in parallel would race for the random state
             # of the layers, so that two runs of the same seed differ.
-            data = data.map(augment)
+            data = data.map(moving(augment, targets))
         return untuned(data.prefetch(tf.data.AUTOTUNE))
 
 

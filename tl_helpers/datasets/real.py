@@ -1,5 +1,6 @@
 """Real photographs by name: the mirror first, then the cache, then the network."""
 
+import csv
 import os
 import sys
 import warnings
@@ -10,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from tl_helpers import profiles
-from tl_helpers.datasets.bundled import boxes_of
+from tl_helpers.datasets.bundled import boxes_or_nan
 from tl_helpers.datasets.catalogue import HELPERS, REAL
 from tl_helpers.datasets.files import (
     ImageFiles,
@@ -19,11 +20,13 @@ from tl_helpers.datasets.files import (
     resize_pixels,
 )
 from tl_helpers.datasets.image_set import ImageSet
+from tl_helpers.datasets.places import IGNORED, NO_BOX
 from tl_helpers.downloads import DownloadError, fetch
 from tl_helpers.storage import whole_or_nothing
 
 PATCH_SEEDS = {"train": 0, "test": 1}
-TRIMAP_BACKGROUND = 2  # of the pets; 1 is the pet, 3 its border
+TRIMAP_BACKGROUND, TRIMAP_BORDER = 2, 3  # of the pets; 1 is the pet
+OUTSIDE = 1  # value around a mask that was fitted into a square
 
 
 def load_real(name, part=None, size_px=None):
@@ -37,13 +40,22 @@ def load_real(name, part=None, size_px=None):
         size_px: int, height and width of the images; the set's own by default.
 
     Returns:
-        ImageSet. `mnist_m` carries extras "patch" int64 (n, 3): photograph, row and
-        column in px of the background's upper left corner. `oxford_pets` carries
-        "mask" bool (n, size_px, size_px), True on the pet and on its border of a few
-        px, which the authors leave undecided; and "box" float32 (n, 4), x0, y0, x1,
-        y1 of the mask in px, the last two exclusive, NaN where the centre square
-        shows nothing of the pet. A mirror made before it kept the trimaps gives
-        neither.
+        ImageSet. Some carry extras, of which `places.targets_of` makes targets:
+
+        - `mnist_m`: patch int64 (n, 3), photograph, row and column in px of the
+          background's upper left corner.
+        - `oxford_pets`: mask bool (n, size_px, size_px), True on the pet and on its
+          border of a few px, which the authors leave undecided; pixel_labels uint8
+          (n, size_px, size_px), 0 on the ground, 1 + breed on the pet, 255 on the
+          border; box float32 (n, 4), x0, y0, x1, y1 of the mask in px, the last two
+          exclusive, NaN where the centre square shows nothing of the pet. A mirror
+          made before it kept the trimaps gives none of them.
+        - `magnetic_tile`: pixel_labels, 0 where the tile is sound, 1 + class on the
+          defect, 255 around the tile, which is fitted whole into the square; group
+          int64 (n,), pictures of one tile (only in a mirror that has groups.csv: the
+          official archive does not tell).
+        - `neu_det`: boxes float32 (n, k, 4), in px, NaN where an image has fewer;
+          box_labels int64 (n, k), -1 there.
 
     Raises:
         ValueError: unknown name or part.
@@ -261,26 +273,97 @@ def _read_oxford_pets(name, part, size_px):
     images, labels, class_names, extras = _read_folders(name, part, size_px)
     folder = locate(name) / "trimaps"
     if folder.is_dir():
-        paths = [folder / f"{Path(path).stem}.png" for path in images.paths]
-        with ThreadPoolExecutor() as pool:
-            mask = np.stack(list(pool.map(lambda p: _read_mask(p, size_px), paths)))
-        box = boxes_of(mask).astype(np.float32)
-        box[~mask.any(axis=(1, 2))] = np.nan
-        extras = {"mask": mask, "box": box}
+        trimaps = _read_masks(folder, images.paths, size_px)
+        mask = trimaps != TRIMAP_BACKGROUND
+        pixel_labels = np.where(mask, 1 + labels[:, None, None], 0).astype(np.uint8)
+        pixel_labels[trimaps == TRIMAP_BORDER] = IGNORED
+        extras = {"mask": mask, "pixel_labels": pixel_labels, "box": boxes_or_nan(mask)}
     return images, labels, class_names, extras
 
 
-def _read_mask(path, size_px):
-    """Read a trimap as bool (size_px, size_px), cut like `files.decode_image`."""
+def _read_magnetic_tile(name, part, size_px):
+    """Keep the whole tile, which is no square: a cut would lose half of the breaks."""
+    files, labels, class_names, _ = _read_folders(name, part, size_px)
+    paths, folder, side = files.paths, locate(name) / "masks", (size_px, size_px)
+    with ThreadPoolExecutor() as pool:
+        masks = pool.map(_open_mask, [folder / f"{Path(x).stem}.png" for x in paths])
+        pairs = list(pool.map(lambda *pair: _padded(*pair, side), paths, masks))
+    images, masks = map(np.stack, zip(*pairs, strict=True))
+    pixel_labels = np.where(masks == 255, 1 + labels[:, None, None], 0)
+    pixel_labels[masks == OUTSIDE] = IGNORED
+    extras = {"pixel_labels": pixel_labels.astype(np.uint8)}
+    table = locate(name) / "groups.csv"
+    if table.exists():
+        group_of = {row["file"]: int(row["group"]) for row in _rows(table)}
+        extras["group"] = np.array([group_of[x] for x in _listed(name, paths)])
+    return images, labels, class_names, extras
+
+
+def _padded(path, mask, side):
+    """Fit a photograph and its mask into a square, black and `OUTSIDE` around them."""
+    with Image.open(path) as photograph:
+        image = ImageOps.pad(photograph.convert("RGB"), side)
+    mask = mask.point(lambda value: 255 * (value > 127))
+    mask = ImageOps.pad(mask, side, Image.Resampling.NEAREST, color=OUTSIDE)
+    return np.asarray(image), np.asarray(mask)
+
+
+def _read_neu_det(name, part, size_px):
+    """Scale the boxes to the images' size; a box may be of another class."""
+    images, labels, class_names, _ = _read_folders(name, part, size_px)
+    spec, found = describe(name), {x: [] for x in _listed(name, images.paths)}
+    for row in _rows(locate(name) / "boxes.csv"):
+        if row["file"] in found:
+            box = [float(row[side]) for side in ("x0", "y0", "x1", "y1")]
+            found[row["file"]].append((class_names.index(row["class"]), box))
+    most = max(map(len, found.values()))
+    boxes = np.full((len(labels), most, 4), np.nan, np.float32)
+    box_labels = np.full((len(labels), most), NO_BOX)
+    for i, entries in enumerate(found.values()):
+        for k, (label, box) in enumerate(entries):
+            box_labels[i, k], boxes[i, k] = label, box
+    boxes *= size_px / spec.size_px
+    extras = {"boxes": boxes, "box_labels": box_labels}
+    return images, labels, class_names, extras
+
+
+def _listed(name, paths):
+    """Names of files as a table of the mirror lists them: <part>/<class>/<file>."""
+    return [Path(path).relative_to(locate(name)).as_posix() for path in paths]
+
+
+def _rows(table):
+    """Rows of a CSV file as dictionaries, or a sentence where it is not there."""
     try:
-        with Image.open(path) as trimap:
-            square = ImageOps.fit(trimap, (size_px, size_px), Image.Resampling.NEAREST)
+        with open(table, newline="", encoding="utf-8") as lines:
+            return list(csv.DictReader(lines))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"Got {table.parent} without {table.name}, expected it beside the images; "
+            "fill the folder again."
+        ) from error
+
+
+def _read_masks(folder, paths, size_px):
+    """Read a mask an image, uint8 (n, size_px, size_px), cut like the images."""
+
+    def read(path):
+        mask = _open_mask(folder / f"{Path(path).stem}.png")
+        return ImageOps.fit(mask, (size_px, size_px), Image.Resampling.NEAREST)
+
+    with ThreadPoolExecutor() as pool:
+        return np.stack(list(map(np.asarray, pool.map(read, paths))))
+
+
+def _open_mask(path):
+    try:
+        with Image.open(path) as mask:
+            return mask.convert("L")
     except OSError as error:
         raise ValueError(
-            f"Got trimap {path}, which cannot be read: {error}; expected one for every "
+            f"Got mask {path}, which cannot be read: {error}; expected one for every "
             "photograph: remove the set and fill it again."
         ) from error
-    return np.asarray(square) != TRIMAP_BACKGROUND
 
 
 def _read_svhn(name, part, size_px):
@@ -326,8 +409,10 @@ def _read_mnist_m(_, part, size_px):
 
 
 READERS = {
+    "magnetic_tile": _read_magnetic_tile,
     "mnist": _read_mnist,
     "mnist_m": _read_mnist_m,
+    "neu_det": _read_neu_det,
     "oxford_pets": _read_oxford_pets,
     "svhn": _read_svhn,
     "tiny_imagenet": _read_tiny_imagenet,
