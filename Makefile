@@ -18,6 +18,8 @@ CHAPTERS := -p tests.chapters --nbval-lax --nbval-current-env \
 
 # file by file: fixtures of a file are made once, a notebook keeps its kernel
 TWO_AT_ONCE := -n 2 --dist loadfile
+# left alone each takes as many threads as there are cores, which wait for each other
+HALF_THE_CORES := $(shell expr `getconf _NPROCESSORS_ONLN` / 2)
 
 .PHONY: help lab test course record exercises bench site lint badges set-up
 
@@ -25,6 +27,7 @@ lab: set-up  ## open JupyterLab on the first notebook
 	$(HERE) -m jupyter lab $(LAB_FLAGS) \
 		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 
+test: export TF_NUM_INTRAOP_THREADS = $(HALF_THE_CORES)
 test: set-up  ## unit tests, then every chapter with its exercises solved
 	$(HERE) -m pytest $(TWO_AT_ONCE) --durations=10
 	$(NOTEBOOKS_UNDER) $(HERE) -m pytest $(TWO_AT_ONCE) $(CHAPTERS)

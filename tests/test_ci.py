@@ -124,7 +124,7 @@ def test_make_works_in_another_environment():
 def test_make_help_lists_every_target():
     done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True)
     listed = re.findall(r"^make (\S+) +\S", done.stdout, re.MULTILINE)
-    assert sorted([*listed, "set-up"]) == sorted(TARGETS)
+    assert {*listed, "set-up"} == set(TARGETS)
 
 
 def test_plain_tests_may_not_import_keras():
@@ -156,5 +156,13 @@ def test_ci_run_installs_jax_and_runs_what_is_written_for_it():
 
 
 def test_ci_run_repeats_only_what_touches_keras():
-    (line,) = [line for line in CI_RUN.splitlines() if "venv-colab/bin" in line]
-    assert line.endswith('-m "not plain"')
+    (_, command) = CI_RUN.split("venv-colab/bin")
+    assert '-m "not plain" -k "not fuzz and not application"' in command.split("step")[0]
+
+
+def test_make_test_gives_each_worker_its_half_of_the_cores():
+    settings = ["PYTHON=true", "HERE=printenv TF_NUM_INTRAOP_THREADS #"]
+    command = ["make", "--silent", "test", *settings]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == 2 * [str(os.cpu_count() // 2)]
+    assert re.search(r"^export TF_NUM_INTRAOP_THREADS=", CI_RUN, re.MULTILINE)

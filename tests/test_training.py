@@ -78,6 +78,38 @@ def test_fit_steps_traces_a_training_once():
     assert len(traced) == 1
 
 
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_fit_rows_equals_fit_on_those_rows(at_once):
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(9, 4)).astype(np.float32)
+    targets = rng.normal(size=(9, 1)).astype(np.float32)
+    order = rng.integers(9, size=14)  # rows come several times, the last batch is small
+    network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    network.compile("adam", "mse", steps_per_execution=at_once)
+    start = network.get_weights()
+    network.fit(values[order], targets[order], batch_size=4, shuffle=False, verbose=0)
+    theirs = network.get_weights()
+    network.set_weights(start)
+    training.reset_optimizer(network)
+    log = training.fit_rows(network, values, targets, order, batch_size=4)
+    assert len(log["loss"]) == 1 and network.optimizer.iterations.numpy() == 4
+    for one, other, first in zip(network.get_weights(), theirs, start, strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert not np.array_equal(one, first)
+
+
+def test_fit_rows_takes_targets_by_name_and_refuses_too_few():
+    values = np.ones((6, 4), np.float32)
+    inputs = keras.Input((4,))
+    outputs = {name: keras.layers.Dense(1, name=name)(inputs) for name in "ab"}
+    network = keras.Model(inputs, outputs)
+    network.compile("sgd", {"a": "mse", "b": "mse"})
+    targets = {"a": np.ones((6, 1)), "b": np.zeros((6, 1))}
+    assert training.fit_rows(network, values, targets, [0, 5, 5], 2)["loss"][0] > 0
+    with pytest.raises(ValueError, match="Got 5 targets for 6 values, expected one"):
+        training.fit_rows(network, values, {"a": np.ones((5, 1))}, [0], 2)
+
+
 def test_warmup_cosine_rises_to_the_rate_and_falls_to_nothing():
     schedule = training.warmup_cosine(0.5, num_steps=100)
     rates = np.array([float(schedule(step)) for step in range(100)])
