@@ -210,6 +210,37 @@ def test_a_segmenter_reloads_with_its_blocks(embedded, tmp_path):
     finetuning.thaw(again, "block3")
 
 
+@pytest.mark.parametrize("block", [None, "block4", "block2", "stem"])
+@pytest.mark.parametrize("skips", [True, False])
+def test_halves_together_are_the_whole(embedded, block, skips):
+    model = dense.segmenter(embedded, 4, channels=8, skips=skips)
+    lower, upper = model.halves(block)
+    images = rectangles().pixels().astype("float32")
+    maps = lower.predict_on_batch(images)
+    np.testing.assert_array_equal(maps[0], images)
+    assert maps[-1].shape[-1] == embedded.output(block).shape[-1]
+    whole = model.predict_on_batch(images)
+    np.testing.assert_allclose(upper.predict_on_batch(maps), whole, atol=1e-4)
+
+
+def test_training_the_upper_half_trains_the_model_behind_the_block(embedded):
+    model = dense.segmenter(embedded, 4, channels=8)
+    finetuning.thaw(model, "stem")
+    lower, upper = model.halves("block4")
+    images = rectangles()
+    maps = lower.predict_on_batch(images.pixels().astype("float32"))
+    before = values_of(model)
+    compiled(upper).fit(maps, images.extras["pixel_labels"], verbose=0)
+    changed = moved(before, model)
+    starts = {path.split("_")[0] for path in changed}
+    assert starts == {"block5", "block6", "head"}
+
+
+def test_halves_refuse_a_block_that_is_not_there(embedded):
+    with pytest.raises(ValueError, match="block9"):
+        dense.segmenter(embedded, 2, channels=4).halves("block9")
+
+
 def test_a_segmenter_learns_rectangles(embedded):
     model = dense.segmenter(embedded, 4)
     fit(compiled(model), rectangles(48), "pixel_labels", num_steps=60)

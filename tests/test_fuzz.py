@@ -221,6 +221,19 @@ TABLE = {
             "titles": "none",
         },
     ),
+    "plots.pixel_answers": Case(
+        plots.pixel_answers,
+        lambda: {
+            "images": array(IMAGES),
+            "pixel_labels": array(IMAGES[..., 0] % 3),
+            "answers": array(IMAGES[..., 1] % 3),
+            "class_names": thing(NAMES),
+            "titles": thing(list("abcdef")),
+            "number": count(3),
+            "worst": thing(False),
+        },
+        {"titles": "none", "answers": "none"},
+    ),
     "plots.confusion_matrix": Case(
         plots.confusion_matrix,
         lambda: {

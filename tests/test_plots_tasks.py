@@ -1,4 +1,4 @@
-"""Boxes and masks land on the pixels that they name."""
+"""Boxes, masks and classes of pixels land on the pixels that they name."""
 
 import matplotlib
 
@@ -10,6 +10,7 @@ import pytest
 from matplotlib.patches import Rectangle
 
 from tl_helpers import plots
+from tl_helpers.plots.masks import share_wrong
 
 IMAGES = np.full((3, 8, 8, 3), 128, "uint8")
 BOXES = np.array([[1, 2, 5, 7], [0, 0, 8, 8], [np.nan] * 4])
@@ -72,3 +73,72 @@ def test_titles_stand_above_and_columns_bound_the_sheet():
 def test_what_does_not_fit_is_refused(given, message):
     with pytest.raises(ValueError, match=message):
         plots.boxes_and_masks(IMAGES, **given)
+
+
+# --- Classes of pixels --------------------------------------------------------------
+
+TRUE = np.zeros((3, 8, 8), int)
+TRUE[:, 2:5, 2:5] = 1
+TRUE[1, 0] = 255
+ANSWERED = np.where(TRUE == 255, 2, TRUE)
+ANSWERED[2, 2:5, 2:5] = 2
+SHIFTED = np.roll(ANSWERED, 1, axis=2)
+NAMES = ("round", "flat")
+
+
+def shown(axis):
+    return np.asarray(axis.get_images()[0].get_array())
+
+
+def test_pixel_answers_draws_image_truth_and_answers_in_rows():
+    figure = plots.pixel_answers(IMAGES, TRUE, {"a": ANSWERED, "b": SHIFTED}, NAMES)
+    axes = np.reshape(figure.axes, (4, 3))
+    assert np.array_equal(shown(axes[0, 0]), IMAGES[0])
+    assert [axis.texts[0].get_text() for axis in axes[:, 0]] == [
+        *("image", "truth", "a", "b")
+    ]
+    assert np.array_equal(shown(axes[1, 0]), shown(axes[2, 0]))
+    assert not np.array_equal(shown(axes[1, 0]), shown(axes[3, 0]))
+    coloured = np.ptp(shown(axes[1, 0]), axis=-1) > 0
+    assert np.array_equal(coloured, TRUE[0] == 1)
+
+
+def test_ignored_pixels_are_chequered_and_named_and_do_not_count_as_wrong():
+    figure = plots.pixel_answers(IMAGES, TRUE, ANSWERED, NAMES)
+    truth = shown(np.reshape(figure.axes, (3, 3))[1, 1])
+    assert np.unique(truth[0]).tolist() == [0.25, 0.75]
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["round", "flat", "ignored"]
+    wrong = share_wrong(TRUE, ANSWERED)
+    np.testing.assert_allclose(wrong, [0, 0, 9 / 64])
+
+
+def test_the_worst_come_first():
+    titles = ["good", "ignored", "bad"]
+    figure = plots.pixel_answers(
+        IMAGES, TRUE, ANSWERED, NAMES, titles, number=1, worst=True
+    )
+    assert figure.axes[0].get_title() == "bad" and len(figure.axes) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"answers": ANSWERED[:2]}, r"expected numbers \(3, 8, 8\)"),
+        ({"answers": ANSWERED + 5}, "expected 0 to 2"),
+        ({"pixel_labels": TRUE[:2]}, "Got 2 masks for 3 images"),
+        ({"pixel_labels": TRUE + 5}, "expected 0 to 2"),
+        ({"titles": ["a"]}, "expected one str for each of 3"),
+        ({"number": 0}, "number=0"),
+        ({"worst": "no"}, "expected True or False"),
+    ],
+)
+def test_pixel_answers_refuses_what_does_not_fit(change, message):
+    given = {
+        "images": IMAGES,
+        "pixel_labels": TRUE,
+        "answers": ANSWERED,
+        "class_names": NAMES,
+    }
+    with pytest.raises(ValueError, match=message):
+        plots.pixel_answers(**given | change)

@@ -5,7 +5,7 @@ from keras import layers, ops
 
 from tl_helpers.backbones.backbone import Backbone
 from tl_helpers.finetuning.classifier import HEAD, Classifier, freeze
-from tl_helpers.inputs import check_flag, check_kind, check_whole
+from tl_helpers.inputs import check_choice, check_flag, check_kind, check_whole
 
 MOMENTUM = 0.9  # decoders train for few steps: their averages have to follow
 TYPICAL_PX = 256  # to compare the sizes of maps where a backbone takes any image
@@ -62,6 +62,36 @@ class Segmenter(Classifier):
     def extractor(self):
         """Return the part before the decoder: images -> list of maps, finest first."""
         return keras.Model(self.input, self.get_layer(f"{HEAD}_features").output)
+
+    def halves(self, block=None):
+        """Split the model behind a block: what stays frozen need be computed once.
+
+        Both halves share their layers with the model: train the upper one, and the
+        model is trained.
+
+        Args:
+            block: name of the last block of the lower half; None for the deepest.
+
+        Returns:
+            (lower, upper) keras.Models. The lower one turns images into a list: the
+            images, the maps up to the block that the decoder asks for, and the
+            block's own; the upper one turns such a list into logits.
+
+        Raises:
+            ValueError: no block of that name.
+        """
+        names = list(self.block_layers)
+        block = names[-1] if block is None else block
+        check_choice(names, block=block)
+        wanted = self.get_layer(f"{HEAD}_features").input
+        ends = {name: self.get_layer(x).output for name, x in self.block_layers.items()}
+        maps = [
+            ends[name]
+            for name in names[: names.index(block) + 1]
+            if name == block or any(ends[name] is one for one in wanted)
+        ]
+        seam = [self.input, *maps]
+        return keras.Model(self.input, seam), keras.Model(seam, self.output)
 
 
 def segmenter(backbone, num_classes, block=None, skips=True, channels=32):

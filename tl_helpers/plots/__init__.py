@@ -10,6 +10,7 @@ from tl_helpers.plots.curves import (
 from tl_helpers.plots.images import activation_maps, filters, one_of_each, show_images
 from tl_helpers.plots.intervals import gains, scores
 from tl_helpers.plots.maps import confusion_matrix, cosines, domains, feature_map
+from tl_helpers.plots.masks import pixel_answers
 from tl_helpers.plots.predictions import answers, worst
 from tl_helpers.plots.style import MARKERS, use_style
 from tl_helpers.plots.tasks import boxes_and_masks
@@ -30,6 +31,7 @@ __all__ = [
     "losses",
     "one_of_each",
     "pareto",
+    "pixel_answers",
     "reliability",
     "scores",
     "show_images",
