@@ -147,8 +147,8 @@ def test_select_report_sets_choices_beside_the_oracle(swept):
 
 
 def test_select_report_in_words():
-    row = selection.Choice("dev", 0.1, 0.813, 0.02)
-    assert str(row) == "dev: 0.1, 81.3%, 2.0 points below the oracle"
+    row = selection.Choice("dev", 0.1, 0.813, 0.25)
+    assert str(row) == "dev: 0.1, 81.3%, 25.0 points below the oracle"
     assert str(selection.Choice("dev", 0.1, None, None)) == "dev: 0.1"
 
 
@@ -257,6 +257,13 @@ def test_select_scores_nothing_that_is_broken_on_the_target_alone():
     found = select(build, ["broken", "whole"], SOURCE, TARGET, TEST)
     assert set(found.chosen.values()) == {"whole"}
     assert 0 < found.accuracy["broken"] < found.accuracy["whole"]
+
+
+@pytest.mark.parametrize("score", [np.nan, np.inf])
+def test_select_lets_scores_lose_that_are_no_numbers(monkeypatch, score):
+    monkeypatch.setattr(selection.sweep, "target_entropy", lambda logits: score)
+    with pytest.raises(ValueError, match="no setting with a finite score"):
+        select(train, [1], SOURCE, TARGET, TEST, validators=["target_entropy"])
 
 
 def test_select_takes_logits_where_a_model_has_no_features(monkeypatch):

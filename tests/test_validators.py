@@ -20,7 +20,9 @@ SURE = 1e3 * np.eye(3)  # three images, each with certainty a class of its own
 
 
 def test_source_validation_counts_right_answers():
-    assert source_validation([[2, 1], [0, 1], [3, 0], [0, 5]], [0, 1, 1, 1]) == 0.75
+    logits = [[2, 1], [0, 1], [3, 0], [0, 5]]
+    assert source_validation(logits, [0, 1, 1, 1]) == 0.75
+    assert source_validation(logits, [0, 1, 0, 0]) == 0.75
 
 
 def test_target_entropy_by_hand():
@@ -100,6 +102,9 @@ def test_weighted_mean_has_its_control_variate_by_hand():
     """L = (0, 2, 2): means of L and w 4/3 and 7/3, cov 4/3, var 7/3, eta -4/7."""
     mean = weighted_mean([0.0, 1.0, 0.5], np.array([1.0, 2.0, 4.0]))
     assert mean == pytest.approx(4 / 3 - 4 / 7 * 7 / 3 + 4 / 7)
+    assert (
+        weighted_mean([1.0, 0.0], np.array([2.0, 2.0])) == 1.0
+    )  # nothing to take away
 
 
 def test_dev_is_the_mean_loss_weighted_by_the_density_ratio():
