@@ -16,7 +16,7 @@ PACKAGE = ROOT / "tl_helpers"
 LAYERS = """
     profiles checks storage unpacking downloads saving inputs evaluation datasets
     backbones training features probes choosing augmentation finetuning domains
-    adaptation selection multitask fewshot plots tools __main__
+    adaptation selection multitask fewshot dense plots tools __main__
 """.split()
 
 
