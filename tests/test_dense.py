@@ -221,6 +221,9 @@ def test_halves_together_are_the_whole(embedded, block, skips):
     assert maps[-1].shape[-1] == embedded.output(block).shape[-1]
     whole = model.predict_on_batch(images)
     np.testing.assert_allclose(upper.predict_on_batch(maps), whole, atol=1e-4)
+    again = dense.Segmenter.from_config(model.get_config())  # it can still be copied
+    again.set_weights(model.get_weights())
+    np.testing.assert_allclose(again.predict_on_batch(images), whole, atol=1e-4)
 
 
 def test_training_the_upper_half_trains_the_model_behind_the_block(embedded):
@@ -428,6 +431,20 @@ def test_detect_removes_repeats_and_sorts(trained):
         assert overlaps[alike & ~np.eye(len(alike), dtype=bool)].max(initial=0) <= 0.5
 
 
+def test_detect_suppresses_what_the_cells_answer(trained):
+    images = rectangles(5, seed=2).resized(64)
+    answers = dense.answer(trained, images)
+    assert answers["logits"].shape == (5, *answers["boxes"].shape[1:2], 3)
+    kept = dense.suppress(answers, 0.1, 0.6, 7)
+    for one, other in zip(kept, dense.detect(trained, images, 0.1, 0.6, 7), strict=True):
+        for part, own in zip(one, other, strict=True):
+            np.testing.assert_array_equal(part, own)
+    many = dense.suppress(answers, 0.1, 0.999, 200)
+    assert sum(len(x.scores) for x in many) > sum(len(x.scores) for x in kept)
+    with pytest.raises(ValueError, match="expected logits and boxes"):
+        dense.suppress({"logits": answers["logits"]})
+
+
 # --- Average precision --------------------------------------------------------------
 
 TRUE = np.array([[[0.0, 0, 10, 10], [20, 20, 30, 30]], [[5, 5, 15, 15], [0, 0, 0, 0]]])
@@ -509,3 +526,59 @@ def test_image_sets_without_any_object_train_a_detector(embedded):
     model.compile("adam")
     batches = empty.batches(1, targets="boxes")
     assert np.isfinite(model.fit(batches, verbose=0).history["loss"]).all()
+
+
+# --- Kinds of errors ----------------------------------------------------------------
+
+
+def judged(*entries, score=0.3):
+    """Kinds of detections in the first image, and whether its objects were hit."""
+    (one,) = dense.judge([found(*entries)], TRUE[:1], TRUE_LABELS[:1], score)
+    return one.kinds, one.is_hit.tolist()
+
+
+def test_judge_names_every_kind_of_detection():
+    """Objects: class 0 in (0, 0, 10, 10), class 1 in (20, 20, 30, 30)."""
+    kinds, is_hit = judged(
+        (TRUE[0, 0], 0, 0.9),
+        ([0, 0, 10, 9], 0, 0.8),  # again
+        (TRUE[0, 1], 2, 0.7),  # another class
+        ([26, 20, 36, 30], 1, 0.6),  # 40 of 160 px^2
+        ([12, 0, 18, 6], 1, 0.5),  # nothing there
+    )
+    assert kinds == ["hit", "doubled", "wrong class", "badly placed", "ground"]
+    assert is_hit == [True, False]
+
+
+def test_judge_leaves_out_what_is_less_sure_than_asked():
+    entries = (TRUE[0, 0], 0, 0.9), (TRUE[0, 1], 1, 0.4)
+    assert judged(*entries) == (["hit", "hit"], [True, True])
+    assert judged(*entries, score=0.5) == (["hit"], [True, False])
+
+
+def test_judge_gives_the_surest_its_choice_and_the_next_what_is_left():
+    """Two objects of a class side by side, two boxes that both fit the first best."""
+    both = np.array([[[0.0, 0, 10, 10], [2, 0, 12, 10]]])
+    entries = found(([0, 0, 10, 10], 0, 0.9), ([0.5, 0, 10.5, 10], 0, 0.8))
+    (one,) = dense.judge([entries], both, [[0, 0]])
+    assert one.kinds == ["hit", "hit"] and one.is_hit.all()
+
+
+def test_judge_counts_an_image_without_objects_and_one_without_detections():
+    nothing, alarm = dense.judge(
+        [EMPTY, found((TRUE[1, 0], 0, 0.9))], TRUE, [[0, 1], [-1, -1]]
+    )
+    assert nothing.kinds == [] and nothing.is_hit.tolist() == [False, False]
+    assert alarm.kinds == ["ground"] and len(alarm.is_hit) == 0
+
+
+def test_judge_agrees_with_average_precision_on_hits():
+    """Every detection a hit and every object hit: an average precision of 1."""
+    all_judged = dense.judge(list(PERFECT), TRUE, TRUE_LABELS)
+    assert all(one.is_hit.all() and {*one.kinds} == {"hit"} for one in all_judged)
+    assert scored(*PERFECT).ap50 == pytest.approx(1)
+
+
+def test_judge_refuses_other_lengths():
+    with pytest.raises(ValueError, match="detections of 1 images"):
+        dense.judge([EMPTY], TRUE, TRUE_LABELS)

@@ -1,6 +1,7 @@
 """Wrong arguments of what touches no Keras end in one sentence of ours."""
 
 import os
+from collections import namedtuple
 
 import fuzz
 import matplotlib
@@ -49,6 +50,9 @@ Y = np.arange(12) % 3
 PROBABILITIES = RNG.dirichlet(np.ones(3), 12)
 LOGITS = RNG.normal(size=(12, 3))
 SCORES = [0.7, 0.8, 0.75]
+Judged = namedtuple("Judged", "found kinds boxes labels is_hit")  # as of `dense`
+FOUND = (np.array([[1.0, 1, 5, 6]]), np.array([1]), np.array([0.9]))
+JUDGED = Judged(FOUND, ["hit"], FOUND[0], FOUND[1], np.array([True]))
 IMAGES = RNG.integers(0, 255, (6, 8, 8, 3)).astype("uint8")
 NAMES = ("ant", "bee", "cow")
 DIFFERENCE = Difference(0.1, 0.05, 0.15, 3)
@@ -248,6 +252,15 @@ TABLE = {
         lambda: {
             "tables": mapping({"a": np.eye(3)}, large={"a": 2 * np.eye(3)}),
             "names": thing(NAMES),
+        },
+    ),
+    "plots.detections": Case(
+        plots.detections,
+        lambda: {
+            "images": array(IMAGES),
+            "judged": thing([JUDGED] * 6, short=lambda: [JUDGED], words=lambda: NAMES),
+            "class_names": thing(NAMES),
+            "columns": count(3),
         },
     ),
     "plots.domains": Case(

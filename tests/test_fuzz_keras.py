@@ -68,7 +68,7 @@ EXEMPT = test_fuzz.EXEMPT | {
         "profiles.Profile choosing.Evidence choosing.Rank choosing.Verdict "
         "finetuning.Forgetting selection.Choice selection.Selection "
         "fewshot.EpisodeAccuracy fewshot.Episodes domains.Draw "
-        "dense.AveragePrecision dense.Detection dense.PixelScores".split(),
+        "dense.AveragePrecision dense.Detection dense.Judged dense.PixelScores".split(),
         RECORD,
     ),
     **dict.fromkeys(
@@ -482,6 +482,33 @@ TABLE = {
             "most": count(3),
         },
         {"images": "row short"},
+    ),
+    "dense.answer": Case(
+        dense.answer,
+        lambda: {"model": thing(finder()), "images": numbers(IMAGES.pixels())},
+        {"images": "row short"},
+    ),
+    "dense.suppress": Case(
+        dense.suppress,
+        lambda: {
+            "answers": mapping(dense.answer(finder(), IMAGES)),
+            "least_score": share(0.05),
+            "most_overlap": share(0.5),
+            "most": count(3),
+        },
+    ),
+    "dense.judge": Case(
+        dense.judge,
+        lambda: {
+            "detections": thing(
+                FOUND, short=lambda: FOUND[:1], words=lambda: ["a", "b"]
+            ),
+            "boxes": numbers(BOXES),
+            "box_labels": numbers(BOX_LABELS),
+            "least_score": share(0.3),
+            "least_overlap": share(0.5),
+        },
+        {"boxes": "infinite nan"},  # a row that is no box may be anything
     ),
     "dense.FocalLoss": Case(dense.FocalLoss, lambda: {"focus": weight(2.0), "name": None}),
     "dense.score_pixels": Case(

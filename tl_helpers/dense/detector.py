@@ -17,6 +17,7 @@ from tl_helpers.finetuning.classifier import HEAD, Classifier, freeze
 from tl_helpers.inputs import (
     check_choice,
     check_kind,
+    check_mapping,
     check_numbers,
     check_positive,
     check_share,
@@ -27,6 +28,7 @@ from tl_helpers.training import check_fits, share_of_a_replica
 PRIOR = 0.01  # what a fresh detector gives every class: most cells see none
 RADIUS = 1.5  # strides that a cell may be away from the middle of its box
 FOCUS, BALANCE = 2.0, 0.25  # of the focal loss, as in its paper
+AT_ONCE = 128  # images answered at a time
 
 
 class Detection(NamedTuple):
@@ -207,33 +209,76 @@ def detect(model, images, least_score=0.05, most_overlap=0.5, most=20):
     Raises:
         ValueError: no Detector, or numbers out of their range.
     """
-    check_kind(Detector, model=model)
-    check_share(least_score=least_score, most_overlap=most_overlap)
-    check_positive(least_score=least_score, most_overlap=most_overlap)
-    check_whole(1, most=most)
+    return suppress(answer(model, images), least_score, most_overlap, most)
 
+
+def answer(model, images):
+    """Return what every cell of a detector says of images.
+
+    Args:
+        model: Detector.
+        images: ImageSet, or uint8 (n, height, width, 3), RGB, [0, 255].
+
+    Returns:
+        {"logits": float32 (n, cells, classes), "boxes": float32 (n, cells, 4) in px,
+        "centres": float32 (n, cells, 2) in px}.
+
+    Raises:
+        ValueError: no Detector, or images that do not fit it.
+    """
+    check_kind(Detector, model=model)
     pixels = images.pixels() if hasattr(images, "pixels") else images
     pixels = check_numbers("images", pixels, "(n, height, width, 3)")
     check_fits(model, pixels.shape)
+    starts = range(0, len(pixels), AT_ONCE)
+    parts = [model.predict_on_batch(pixels[i : i + AT_ONCE]) for i in starts]
+    return {name: np.concatenate([x[name] for x in parts]) for name in parts[0]}
+
+
+def suppress(answers, least_score=0.05, most_overlap=0.5, most=20):
+    """Keep the surest boxes, and none that repeats a surer one.
+
+    Args:
+        answers: as `answer` gives them.
+        least_score: as in `detect`, like all that follow.
+        most_overlap: float in (0, 1).
+        most: int >= 1.
+
+    Returns:
+        list of Detection, one for each image.
+
+    Raises:
+        ValueError: other answers, or numbers out of their range.
+    """
+    check_mapping(answers=answers)
+    if not {"logits", "boxes"} <= set(answers):
+        raise ValueError(
+            f"Got answers with {', '.join(map(str, answers))}, expected logits and "
+            "boxes; give what dense.answer returns."
+        )
+    check_share(least_score=least_score, most_overlap=most_overlap)
+    check_positive(least_score=least_score, most_overlap=most_overlap)
+    check_whole(1, most=most)
+    boxes = check_numbers("boxes", answers["boxes"], "(n, cells, 4)")
+    logits = check_numbers("logits", answers["logits"], "(n, cells, classes)")
 
     import tensorflow as tf
 
     found = []
-    for start in range(0, len(pixels), 128):
-        answers = model.predict_on_batch(pixels[start : start + 128])
-        scores = 1 / (1 + np.exp(-answers["logits"]))
+    for start in range(0, len(boxes), AT_ONCE):
+        rows = slice(start, start + AT_ONCE)
         kept = tf.image.combined_non_max_suppression(
-            answers["boxes"][:, :, None],
-            scores,
+            boxes[rows, :, None],
+            1 / (1 + np.exp(-logits[rows])),
             max_output_size_per_class=most,
             max_total_size=most,
             iou_threshold=most_overlap,
             score_threshold=least_score,
             clip_boxes=False,
         )
-        boxes, scores, labels, numbers = (part.numpy() for part in kept)
+        places, scores, labels, numbers = (part.numpy() for part in kept)
         found += [
-            Detection(boxes[i, :m], labels[i, :m].astype(np.int64), scores[i, :m])
+            Detection(places[i, :m], labels[i, :m].astype(np.int64), scores[i, :m])
             for i, m in enumerate(numbers)
         ]
     return found

@@ -1,5 +1,6 @@
 """Arrays -> pictures; never models."""
 
+from tl_helpers.plots.boxes import detections
 from tl_helpers.plots.curves import (
     label_efficiency,
     layer_choice,
@@ -22,6 +23,7 @@ __all__ = [
     "boxes_and_masks",
     "confusion_matrix",
     "cosines",
+    "detections",
     "domains",
     "feature_map",
     "filters",

@@ -67,9 +67,9 @@ def boxes_and_masks(
         if true_masks is not None:
             _outline(axis, true_masks[i], np.shape(image))
         if boxes is not None:
-            _rectangle(axis, boxes[i], edgecolor=ANSWER, lw=1.8)
+            rectangle(axis, boxes[i], edgecolor=ANSWER, lw=1.8)
         if true_boxes is not None:
-            _rectangle(axis, true_boxes[i], edgecolor=TRUTH, lw=1.2, ls="--")
+            rectangle(axis, true_boxes[i], edgecolor=TRUTH, lw=1.2, ls="--")
         axis.set(xlim=(-0.5, np.shape(image)[1] - 0.5))
         axis.set(ylim=(np.shape(image)[0] - 0.5, -0.5))
     has_answer = boxes is not None or masks is not None
@@ -95,7 +95,8 @@ def _outline(axis, mask, shape):
             axis.contour(places, rows, mask.astype(float), [0.5], **look)
 
 
-def _rectangle(axis, box, **look):
+def rectangle(axis, box, **look):
+    """Draw a box (4,), x0, y0, x1, y1 in px, on an image; none where it has a NaN."""
     if np.isfinite(box).all():
         x0, y0, x1, y1 = box - 0.5  # a pixel's centre lies on whole numbers
         axis.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, **look))

@@ -1,0 +1,62 @@
+"""Hits, false alarms and misses are told apart by colour and by line."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from tl_helpers import dense, plots
+
+IMAGES = np.full((2, 40, 40, 3), 128, "uint8")
+NAMES = ("cone", "hexagonal prism")
+TRUE = np.array([[[0.0, 0, 10, 10], [20, 20, 30, 30]], [[5, 5, 15, 15], [0, 0, 0, 0]]])
+FOUND = [
+    dense.Detection(np.array([TRUE[0, 0], [2, 30, 9, 38]]), np.array([0, 1]), [0.9, 0.8]),
+    dense.Detection(np.zeros((0, 4)), np.zeros(0, int), np.zeros(0)),
+]
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    for number in plt.get_fignums():
+        plt.figure(number).canvas.draw()
+    plt.close("all")
+
+
+@pytest.fixture
+def judged():
+    found = [dense.Detection(*map(np.asarray, one)) for one in FOUND]
+    return dense.judge(found, TRUE, [[0, 1], [1, -1]])
+
+
+def looks(axis):
+    return {(x.get_edgecolor(), x.get_linestyle()) for x in axis.patches}
+
+
+def test_hits_misses_and_false_alarms_look_different(judged):
+    figure = plots.detections(IMAGES, judged, NAMES)
+    first, second = figure.axes
+    assert len(looks(first)) == 3 and len({line for _, line in looks(first)}) == 3
+    assert len(second.patches) == 1  # missed
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["hit", "false alarm", "missed"]
+
+
+def test_class_score_and_kind_are_written_and_no_score_for_a_miss(judged):
+    texts = [x.get_text() for x in plots.detections(IMAGES, judged, NAMES).axes[0].texts]
+    assert sorted(texts) == ["cone 90%", "hexagonal", "hexagonal 80%\nground"]
+
+
+def test_a_box_covers_its_pixels(judged):
+    axis = plots.detections(IMAGES, judged, NAMES, columns=1).axes[0]
+    boxes = [patch.get_bbox().extents.tolist() for patch in axis.patches]
+    assert [-0.5, -0.5, 9.5, 9.5] in boxes
+
+
+def test_detections_refuse_other_lengths(judged):
+    with pytest.raises(ValueError, match="Got 1 judged images for 2 images"):
+        plots.detections(IMAGES, judged[:1], NAMES)
