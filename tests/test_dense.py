@@ -109,6 +109,12 @@ def test_score_pixels_by_hand():
     assert np.isnan(scores.borders[2]) and "a " in str(scores)
 
 
+def test_borders_can_be_left_out():
+    labels = np.array([[[0, 1], [1, IGNORED]]])
+    scores = dense.score_pixels(labels % 255, labels, ("a",), tolerance_px=None)
+    assert np.isnan(scores.borders).all() and scores.mean_overlap == 1
+
+
 def test_all_ground_is_mostly_right_and_finds_nothing():
     images = rectangles(30)
     labels = images.extras["pixel_labels"]
@@ -436,7 +442,9 @@ def test_detect_suppresses_what_the_cells_answer(trained):
     answers = dense.answer(trained, images)
     assert answers["logits"].shape == (5, *answers["boxes"].shape[1:2], 3)
     kept = dense.suppress(answers, 0.1, 0.6, 7)
-    for one, other in zip(kept, dense.detect(trained, images, 0.1, 0.6, 7), strict=True):
+    for one, other in zip(
+        kept, dense.detect(trained, images, 0.1, 0.6, 7), strict=True
+    ):
         for part, own in zip(one, other, strict=True):
             np.testing.assert_array_equal(part, own)
     many = dense.suppress(answers, 0.1, 0.999, 200)

@@ -519,6 +519,7 @@ TABLE = {
             "class_names": thing(("a", "b"), twice=lambda: ("a", "a")),
             "tolerance_px": weight(2),
         },
+        {"tolerance_px": "none"},
     ),
     "dense.boundary_score": Case(
         dense.boundary_score,

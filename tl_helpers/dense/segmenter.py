@@ -90,7 +90,9 @@ class Segmenter(Classifier):
             for name in names[: names.index(block) + 1]
             if name == block or any(ends[name] is one for one in wanted)
         ]
-        seam = [self.input, *maps]
+        # no Input among them: Keras would take it from this model, which then could
+        # not be saved any more
+        seam = [self.get_layer(f"{HEAD}_size").output, *maps]
         return keras.Model(self.input, seam), keras.Model(seam, self.output)
 
 
@@ -132,7 +134,8 @@ def segmenter(backbone, num_classes, block=None, skips=True, channels=32):
             x = layers.Concatenate(name=f"{HEAD}_skip_{i}")([x, skip])
         x = convolve(x, channels, f"{HEAD}_{i}")
     logits = layers.Conv2D(num_classes, 1, dtype="float32", name=f"{HEAD}_scores")(x)
-    logits = ResizeLike(dtype="float32", name=f"{HEAD}_logits")([logits, network.input])
+    size = layers.Identity(name=f"{HEAD}_size")(network.input)
+    logits = ResizeLike(dtype="float32", name=f"{HEAD}_logits")([logits, size])
     model = Segmenter(network.input, logits, name="segmenter")
     freeze(model)
     return model
