@@ -510,7 +510,9 @@ TABLE = {
         },
         {"boxes": "infinite nan"},  # a row that is no box may be anything
     ),
-    "dense.FocalLoss": Case(dense.FocalLoss, lambda: {"focus": weight(2.0), "name": None}),
+    "dense.FocalLoss": Case(
+        dense.FocalLoss, lambda: {"focus": weight(2.0), "name": None}
+    ),
     "dense.score_pixels": Case(
         dense.score_pixels,
         lambda: {

@@ -14,7 +14,9 @@ IMAGES = np.full((2, 40, 40, 3), 128, "uint8")
 NAMES = ("cone", "hexagonal prism")
 TRUE = np.array([[[0.0, 0, 10, 10], [20, 20, 30, 30]], [[5, 5, 15, 15], [0, 0, 0, 0]]])
 FOUND = [
-    dense.Detection(np.array([TRUE[0, 0], [2, 30, 9, 38]]), np.array([0, 1]), [0.9, 0.8]),
+    dense.Detection(
+        np.array([TRUE[0, 0], [2, 30, 9, 38]]), np.array([0, 1]), [0.9, 0.8]
+    ),
     dense.Detection(np.zeros((0, 4)), np.zeros(0, int), np.zeros(0)),
 ]
 
@@ -47,7 +49,9 @@ def test_hits_misses_and_false_alarms_look_different(judged):
 
 
 def test_class_score_and_kind_are_written_and_no_score_for_a_miss(judged):
-    texts = [x.get_text() for x in plots.detections(IMAGES, judged, NAMES).axes[0].texts]
+    texts = [
+        x.get_text() for x in plots.detections(IMAGES, judged, NAMES).axes[0].texts
+    ]
     assert sorted(texts) == ["cone 90%", "hexagonal", "hexagonal 80%\nground"]
 
 
