@@ -82,6 +82,7 @@ EXEMPT = test_fuzz.EXEMPT | {
 # Of calls that take long, one in so many combinations runs every day; all with -m slow.
 EVERY = {
     "training.fit_steps": 6,
+    "training.fit_rows": 4,
     "finetuning.fine_tune": 8,
     "finetuning.forgetting": 20,
     "augmentation.predict_views": 4,
@@ -113,6 +114,13 @@ def whole(place=0):
 @cache
 def backbone():
     return tiny_backbone()
+
+
+@cache
+def one_layer():
+    model = adaptation.dense_network(4, (), 2)
+    model.compile("sgd", "mse")
+    return model
 
 
 @cache
@@ -330,6 +338,17 @@ TABLE = {
             "augment": function(policy()),
         },
         {"augment": "none", "images": "row one_class"},
+    ),
+    "training.fit_rows": Case(
+        training.fit_rows,
+        lambda: {
+            "model": network(one_layer()),
+            "values": array(VALUES),
+            "targets": array(VALUES[:, :2]),
+            "rows": thing([0, 1, 1]),
+            "batch_size": count(4),
+        },
+        {"targets": "nan infinite"},  # NaN is an absent label
     ),
     "training.warmup_cosine": Case(
         training.warmup_cosine,
