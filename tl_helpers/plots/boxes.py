@@ -14,7 +14,7 @@ LOOKS = {  # colour and line of a hit, a false alarm and a miss
     "false alarm": {"edgecolor": "#ff00c8", "lw": 1.8, "ls": "--"},
     "missed": {"edgecolor": "white", "lw": 1.8, "ls": ":"},
 }
-MOST_LETTERS = 9  # of a class's name
+MOST_LETTERS = 10  # of a class's name
 
 
 def detections(images, judged, class_names, columns=4):
