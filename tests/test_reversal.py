@@ -32,7 +32,7 @@ def test_reversal_keeps_values_and_turns_gradients(strength, values):
 
 
 def test_reversal_follows_its_variable_in_a_compiled_step():
-    layer = GradientReversal(1.0)
+    layer = GradientReversal()  # 1: the gradient turned round and nothing else
     x = tf.Variable([3.0])
 
     @tf.function
