@@ -48,11 +48,23 @@ def test_hits_misses_and_false_alarms_look_different(judged):
     assert names == ["hit", "false alarm", "missed"]
 
 
-def test_class_score_and_kind_are_written_and_no_score_for_a_miss(judged):
+def test_only_a_hit_is_written_with_its_score(judged):
     texts = [
         x.get_text() for x in plots.detections(IMAGES, judged, NAMES).axes[0].texts
     ]
-    assert sorted(texts) == ["cone 90%", "hexagonal", "hexagonal 80%\nground"]
+    assert sorted(texts) == ["cone 90%", "hexagonal", "hexagonal"]
+
+
+def test_names_of_boxes_in_one_place_do_not_cover_each_other():
+    boxes = np.repeat([[10.0, 10, 30, 30]], 4, axis=0)
+    found = dense.Detection(boxes, np.array([0, 1, 0, 1]), np.full(4, 0.9))
+    judged = dense.judge([found], TRUE[:1], [[0, 1]])
+    figure = plots.detections(IMAGES[:1], judged, NAMES)
+    figure.canvas.draw()
+    extents = [x.get_window_extent() for x in figure.axes[0].texts]
+    assert len(extents) == 6
+    for i, one in enumerate(extents):
+        assert not any(one.overlaps(other) for other in extents[i + 1 :])
 
 
 def test_a_box_covers_its_pixels(judged):
