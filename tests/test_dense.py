@@ -135,6 +135,21 @@ def test_boundary_score_of_shifted_squares():
     assert np.isnan(dense.boundary_score(truth & False, truth & False))
 
 
+def test_the_frame_of_the_image_is_no_border():
+    ground = np.ones((20, 20), bool)
+    ground[8:12, 8:12] = False
+    everything = np.ones_like(ground)
+    assert dense.boundary_score(everything, ground) == 0
+    assert np.isnan(dense.boundary_score(everything, everything))
+    half = np.tile(np.arange(20) < 10, (20, 1))  # one border, in the middle
+    strip = half & (np.arange(20) > 4)  # that one and another
+    found = dense.boundary_score(strip, half)
+    assert found == pytest.approx(2 * 0.5 * 1 / (0.5 + 1))
+    nothing = np.zeros((1, 4, 4), int)
+    scores = dense.score_pixels(nothing, nothing, ["a"])
+    assert np.isnan(scores.borders).all()
+
+
 def test_scores_refuse_what_does_not_fit():
     labels = np.zeros((2, 4, 4), int)
     with pytest.raises(ValueError, match="Got 1 answers for 2 masks"):

@@ -22,10 +22,11 @@ class PixelScores:
         class_names: one name a class, the ground first.
         counts: int64 (classes, classes), pixels: rows true, columns answered.
         num_present: int64 (classes,), images that show the class.
-        num_found: int64 (classes,), those of them in which it was answered somewhere.
+        num_found: int64 (classes,), those of them in which it was answered somewhere,
+            be it in the wrong place ("painted in", when printed).
         num_false_alarms: int64 (classes,), images without it in which it was answered.
         borders: float (classes,), mean over the images that show the class of
-            `boundary_score`, in [0, 1]; NaN where none does.
+            `boundary_score`, in [0, 1]; NaN where none has such a border.
     """
 
     class_names: tuple
@@ -58,9 +59,9 @@ class PixelScores:
 
     def __str__(self):
         wide = max(map(len, self.class_names))
-        head = f"{'':{wide}}  overlap  border   found in  false alarms"
+        head = f"{'':{wide}}  overlap  border  painted in  false alarms"
         lines = [
-            f"{name:{wide}}  {overlap:7.1%}  {border:6.1%}  {found:4d}/{present:<4d}  "
+            f"{name:{wide}}  {overlap:7.1%}  {border:6.1%}  {found:5d}/{present:<4d}  "
             f"{alarms:4d}"
             for name, overlap, border, found, present, alarms in zip(
                 self.class_names,
@@ -131,13 +132,15 @@ def _borders(answers, labels, is_there, tolerance_px):
             boundary_score((answers[i] == k) & known[i], labels[i] == k, tolerance_px)
             for i in np.flatnonzero(rows)
         ]
-        if scores:
-            means[k] = np.mean(scores)
+        if not np.isnan(scores).all():
+            means[k] = np.nanmean(scores)
     return means
 
 
 def boundary_score(answer, truth, tolerance_px=2):
     """How much of each of two masks' borders lies near the other's: an F score.
+
+    Where a mask meets the frame of the image it has no border: nobody drew that line.
 
     Args:
         answer: bool (height, width).
@@ -145,7 +148,7 @@ def boundary_score(answer, truth, tolerance_px=2):
         tolerance_px: float >= 0.
 
     Returns:
-        float in [0, 1]; NaN where both masks are empty, 0 where one of them is.
+        float in [0, 1]; NaN where neither mask has a border, 0 where one has none.
 
     Raises:
         ValueError: masks that are not bool or differ in size.
@@ -160,7 +163,9 @@ def boundary_score(answer, truth, tolerance_px=2):
             "resize the answer to the truth."
         )
     check_not_negative(tolerance_px=tolerance_px)
-    edges = [mask & ~ndimage.binary_erosion(mask) for mask in (answer, truth)]
+    edges = [
+        mask & ~ndimage.binary_erosion(mask, border_value=1) for mask in (answer, truth)
+    ]
     if not any(edge.any() for edge in edges):
         return float("nan")
     if not all(edge.any() for edge in edges):
