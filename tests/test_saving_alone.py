@@ -16,7 +16,7 @@ from test_hub import write_module
 from tiny import tiny_backbone, tiny_images
 
 import tl_helpers
-from tl_helpers import backbones, probes, training
+from tl_helpers import backbones, dense, probes, training
 from tl_helpers.adaptation import (
     CDAN,
     DANN,
@@ -69,12 +69,24 @@ def hub(folder):
     return keras.Sequential([keras.Input((8, 8, 3)), layer])
 
 
+def segmenter_with(loss):
+    model = dense.segmenter(tiny_backbone(), 2, channels=2)
+    model.compile("sgd", loss)
+    return model
+
+
 def adapted():
     return adapt_batch_norm(classifier(tiny_backbone(), 2), tiny_images())
 
 
 # Whatever is registered with Keras, and every function that says it returns a model.
 MADE = {
+    "BlockMaps": lambda _: dense.segmenter(tiny_backbone(), 2, channels=2),
+    "BoxesAround": lambda _: dense.detector(tiny_backbone(), 2, channels=2),
+    "DiceLoss": lambda _: segmenter_with(dense.DiceLoss()),
+    "FocalLoss": lambda _: segmenter_with(dense.FocalLoss(1.5)),
+    "ResizeLike": lambda _: dense.segmenter(tiny_backbone(), 2, skips=False),
+    "Segmenter": lambda _: dense.segmenter(tiny_backbone(), 3, "block1", channels=2),
     "Angle": lambda _: MultiTask(trunk(), {"angle": TASKS["angle"]}),
     "BlockRates": lambda _: compiled(BlockRates("adam", {"only": 0.5})),
     "Box": lambda _: MultiTask(trunk(), {"box": TASKS["box"]}),
@@ -82,6 +94,7 @@ MADE = {
     "Classification": lambda _: MultiTask(trunk(), {"class": TASKS["class"]}),
     "Classifier": lambda _: classifier(tiny_backbone(), 2, "block1", (3,), 0.5),
     "DANN": lambda _: DANN(encoder(), head()),
+    "Detector": lambda _: dense.detector(tiny_backbone(), 2, channels=2),
     "Discrepancy": lambda _: Discrepancy(encoder(), head(), "mmd"),
     "GradientReversal": lambda _: rows(GradientReversal(0.5)),
     "HeadFeatures": lambda _: classifier(tiny_backbone(), 2),
@@ -106,7 +119,7 @@ MADE = {
     ),
 }
 MODEL = re.compile(r"\s*\(?.{0,40}(keras\.(Model|optimizers)|Classifier)", re.S)
-NOT_MADE = {"load_model"}  # that is what is tested
+NOT_MADE = {"load_model", "maps_of"}  # what is tested; an inner part of `segmenter`
 ALONE = """
 import json, sys
 for path, rows in json.load(open(sys.argv[1])):
