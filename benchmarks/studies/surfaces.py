@@ -17,12 +17,11 @@ Beside them the answer "ground everywhere". Every run leaves a file in build/sur
 and is not repeated.
 """
 
-import argparse
 from functools import cache, partial
 
 import keras
 import numpy as np
-from runs import run_once, study
+from runs import run_once, seeds_asked, study
 
 from tl_helpers import backbones, datasets, dense, evaluation, finetuning, training
 from tl_helpers.datasets.places import IGNORED
@@ -46,7 +45,7 @@ def tiles(seed):
     return datasets.split(images, 0.6, 0.4, groups=groups, seed=seed)
 
 
-def steel(seed):
+def steel():
     """Return the official (training images, test images)."""
     return tuple(
         datasets.load("neu_det", part, size_px=SIZE_PX) for part in ("train", "test")
@@ -116,7 +115,7 @@ def segment(arm, seed):
 
 def detect(arm, seed):
     """Boxes on steel."""
-    learn, test = steel(seed)
+    learn, test = steel()
     model = train(dense.detector, arm, learn, "boxes", len(test.class_names), seed)
     found = dense.average_precision(
         dense.detect(model, test),
@@ -139,23 +138,24 @@ def table():
         "tiles": ("pixels", "defect", "kinds"),
         "steel": ("ap50", "ap"),
     }.items():
-        lines += [f"| {task} | " + " | ".join(columns) + " |", "|---" * 4 + "|"]
+        lines += [
+            f"| {task} | " + " | ".join(columns) + " |",
+            "|---" * (1 + len(columns)) + "|",
+        ]
         own = [x for x in kept().all() if x["name"].startswith(task)]
         for name in [x for x in RUNS if x.startswith(task)]:
             runs = [x for x in own if x["name"] == name]
             cells = [evaluation.summarise([x[c] for x in runs]) for c in columns]
-            lines.append(f"| {name} ({len(runs)}) | " + " | ".join(map(str, cells)))
+            lines.append(
+                f"| {name} ({len(runs)}) | " + " | ".join(map(str, cells)) + " |"
+            )
         lines.append("")
     return "\n".join(lines)
 
 
 def main():
     """Run what is missing, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--table", action="store_true")
-    arguments = parser.parse_args()
-    for seed in [] if arguments.table else arguments.seeds:
+    for seed in seeds_asked(__doc__):
         for name, run in RUNS.items():
             print(run_once(kept(), name, seed, run), flush=True)
             keras.backend.clear_session()
