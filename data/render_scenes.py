@@ -28,6 +28,7 @@ from render_solids import (
     sheet_of,
     webp,
     wrap_patch,
+    write_domains,
     write_whole,
 )
 from solid_shapes import (
@@ -320,10 +321,7 @@ def _padded(rows, empty):
 
 def main(folder=Path(__file__).parent / "scenes"):
     """Render both domains into the folder."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for domain in DOMAINS:
-        write_domain(folder, domain)
+    write_domains(folder, write_domain)
 
 
 if __name__ == "__main__":

@@ -352,6 +352,16 @@ def write_domain(folder, domain, per_class=PER_CLASS):
 
 def main(folder=Path(__file__).parent / "solids"):
     """Render both domains into the folder."""
+    write_domains(folder, write_domain)
+
+
+def write_domains(folder, write_domain):
+    """Make a folder and write every domain into it.
+
+    Args:
+        folder: str or Path.
+        write_domain: callable (folder, domain).
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for domain in DOMAINS:

@@ -93,6 +93,17 @@ def _no_network(request, monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", connect_here)
 
 
+@pytest.fixture
+def close_figures():
+    """Draw what a test left open, which must not fail, and close it."""
+    yield
+    import matplotlib.pyplot as plt
+
+    for number in plt.get_fignums():  # some faults show only when the ink flows
+        plt.figure(number).canvas.draw()
+    plt.close("all")
+
+
 def pytest_configure():
     """Keep TensorFlow's start-up notes out of the log."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

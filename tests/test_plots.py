@@ -4,7 +4,6 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -15,14 +14,7 @@ CURVES = {
     "transfer": {5: [0.5, 0.7], 20: [0.8, 0.9]},
     "from scratch": {5: [0.1, 0.2], 20: [0.3, 0.3]},
 }
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    for number in plt.get_fignums():  # some faults show only when the ink flows
-        plt.figure(number).canvas.draw()
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("close_figures")
 
 
 def drawn_lines(axis):

@@ -4,7 +4,6 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -19,14 +18,7 @@ FOUND = [
     ),
     dense.Detection(np.zeros((0, 4)), np.zeros(0, int), np.zeros(0)),
 ]
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    for number in plt.get_fignums():
-        plt.figure(number).canvas.draw()
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("close_figures")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
@@ -16,14 +15,7 @@ IMAGES = np.full((3, 8, 8, 3), 128, "uint8")
 BOXES = np.array([[1, 2, 5, 7], [0, 0, 8, 8], [np.nan] * 4])
 MASKS = np.zeros((3, 4, 4), bool)
 MASKS[0, 1:3, 1:3] = True
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    for number in plt.get_fignums():
-        plt.figure(number).canvas.draw()
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("close_figures")
 
 
 def rectangles(axis):

@@ -199,7 +199,8 @@ def predict_logits(model, rows):
         rows: array (n, ...), Features, or ImageSet.
 
     Returns:
-        float (n, classes).
+        float (n, classes); of a model with several outputs the same structure of
+        such arrays.
 
     Raises:
         ValueError: no model, or rows that are no numbers or not finite.
@@ -208,7 +209,7 @@ def predict_logits(model, rows):
     check_fits(model, rows.shape)
     starts = range(0, len(rows), ANSWERED_AT_ONCE)
     parts = [model.predict_on_batch(rows[i : i + ANSWERED_AT_ONCE]) for i in starts]
-    return np.concatenate(parts)
+    return keras.tree.map_structure(lambda *one: np.concatenate(one), *parts)
 
 
 def check_fits(model, shape):

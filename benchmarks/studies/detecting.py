@@ -137,8 +137,7 @@ def pretrained(budget, seed, rate):
     both = draw(budget, seed)
     pixels = np.concatenate([one.pixels() for one in both])
     at_seam = training.predict_logits(lower, pixels)
-    parts = [middle.predict_on_batch(part) for part in in_parts(at_seam)]
-    at_head = tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+    at_head = tuple(training.predict_logits(middle, at_seam))
     fit(head, batches(at_head, both, seed), HEAD_STEPS, rate)
     begun, rest = model.get_weights(), STEPS - HEAD_STEPS
     fit(head, batches(at_head, both, seed + 100), rest, rate)
@@ -147,11 +146,6 @@ def pretrained(budget, seed, rate):
     finetuning.thaw(model, FROM_BLOCK)
     fit(upper, batches(at_seam, both, seed + 100), rest, rate)
     return found | {"fine-tuned": scores(model, budget)}
-
-
-def in_parts(rows):
-    """Cut an array into parts of at most 200 rows."""
-    return np.array_split(rows, -(-len(rows) // 200))
 
 
 def measure(arms, budget, seed, rate):

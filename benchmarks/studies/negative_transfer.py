@@ -9,14 +9,13 @@ Accuracy is measured on half of the target, from which no label was drawn. Every
 leaves a file in build/negative_transfer and is not repeated.
 """
 
-import argparse
 from dataclasses import replace
 from functools import cache, partial
 
 import keras
 import numpy as np
 from keras import layers
-from runs import points, run_once, study
+from runs import points, run_once, seeds_asked, study
 from scipy.stats import spearmanr
 
 from tl_helpers import backbones, datasets, evaluation, features, training
@@ -191,11 +190,7 @@ def said(own):
 
 def main():
     """Run what is missing, print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--table", action="store_true")
-    arguments = parser.parse_args()
-    for seed in [] if arguments.table else arguments.seeds:
+    for seed in seeds_asked(__doc__, range(5)):
         for target in DOMAINS:
             compute = partial(measure, target)
             print(run_once(kept(), target, seed, compute), flush=True)

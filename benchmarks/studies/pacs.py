@@ -9,13 +9,12 @@ other half is for measuring only. Every run leaves a file in build/pacs and is n
 repeated.
 """
 
-import argparse
 from functools import cache, partial
 
 import keras
 import numpy as np
 from keras import layers
-from runs import run_once, study
+from runs import run_once, seeds_asked, study
 
 from tl_helpers import backbones, datasets, evaluation, features, training
 from tl_helpers.adaptation import (
@@ -160,11 +159,7 @@ def cell(own, method):
 
 def main():
     """Run what is missing, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--table", action="store_true")
-    arguments = parser.parse_args()
-    for seed in [] if arguments.table else arguments.seeds:
+    for seed in seeds_asked(__doc__):
         for names in PAIRS:
             name = " to ".join(names)
             compute = partial(_accuracies, names)

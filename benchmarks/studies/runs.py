@@ -1,5 +1,6 @@
 """Results of long runs, one file each, so that a killed command goes on behind them."""
 
+import argparse
 import time
 from pathlib import Path
 
@@ -41,6 +42,23 @@ def run_once(results, name, seed, compute):
         result = {"name": name, "seed": seed, "seconds": seconds, **result}
         results.put((name, seed), result)
     return results.get((name, seed))
+
+
+def seeds_asked(description, default=(0, 1, 2)):
+    """Return the seeds that the command line names; with --table, which prints, none.
+
+    Args:
+        description: str, shown by --help.
+        default: sequence of int.
+
+    Returns:
+        sequence of int.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--seeds", type=int, nargs="+", default=default)
+    parser.add_argument("--table", action="store_true")
+    arguments = parser.parse_args()
+    return [] if arguments.table else arguments.seeds
 
 
 def points(difference):

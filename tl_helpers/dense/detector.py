@@ -12,7 +12,13 @@ from keras import layers, ops
 
 from tl_helpers.backbones.backbone import Backbone
 from tl_helpers.dense.boxes import assign, cell_centres, giou
-from tl_helpers.dense.segmenter import BlockMaps, ResizeLike, convolve, maps_of
+from tl_helpers.dense.segmenter import (
+    BlockMaps,
+    ResizeLike,
+    convolve,
+    maps_of,
+    strides_px,
+)
 from tl_helpers.finetuning.classifier import HEAD, Classifier, freeze
 from tl_helpers.inputs import (
     check_choice,
@@ -23,12 +29,12 @@ from tl_helpers.inputs import (
     check_share,
     check_whole,
 )
-from tl_helpers.training import check_fits, share_of_a_replica
+from tl_helpers.training import predict_logits, share_of_a_replica
 
 PRIOR = 0.01  # what a fresh detector gives every class: most cells see none
 RADIUS = 1.5  # strides that a cell may be away from the middle of its box
 FOCUS, BALANCE = 2.0, 0.25  # of the focal loss, as in its paper
-AT_ONCE = 128  # images answered at a time
+AT_ONCE = 128  # images whose boxes are suppressed at a time
 
 
 class Detection(NamedTuple):
@@ -92,10 +98,7 @@ class Detector(Classifier):
         loss = share_of_a_replica() * detection_loss(
             y["boxes"], y["labels"], y_pred, self.get_layer(f"{HEAD}_boxes").stride_px
         )
-        loss = loss + sum(self.losses)
-        if training and self.penalty is not None:
-            loss = loss + share_of_a_replica() * self.penalty(x)
-        return loss
+        return self.with_penalty(loss + sum(self.losses), x, training)
 
 
 def detection_loss(boxes, labels, answers, stride_px):
@@ -159,7 +162,7 @@ def detector(backbone, num_classes, block=None, map_block=None, channels=64):
         cells = network.get_layer(block_layers[map_block]).output
     else:
         cells = maps[-2] if len(maps) > 1 else maps[-1]
-    stride_px = _stride(network, cells)
+    (stride_px,) = strides_px(network, [cells])
     cells, deep = BlockMaps(block_layers, name=f"{HEAD}_features")([cells, maps[-1]])
     deep = convolve(deep, channels, f"{HEAD}_deep")
     deep = ResizeLike(name=f"{HEAD}_resize")([deep, cells])
@@ -183,13 +186,6 @@ def detector(backbone, num_classes, block=None, map_block=None, channels=64):
     model = Detector(network.input, answers, name="detector")
     freeze(model)
     return model
-
-
-def _stride(network, cells):
-    """Px of the image from one cell of a map to the next."""
-    one = keras.Model(network.input, cells)
-    height, width = (side or 256 for side in network.input_shape[1:3])
-    return height / one.compute_output_shape((1, height, width, 3))[1]
 
 
 def detect(model, images, least_score=0.05, most_overlap=0.5, most=20):
@@ -227,12 +223,7 @@ def answer(model, images):
         ValueError: no Detector, or images that do not fit it.
     """
     check_kind(Detector, model=model)
-    pixels = images.pixels() if hasattr(images, "pixels") else images
-    pixels = check_numbers("images", pixels, "(n, height, width, 3)")
-    check_fits(model, pixels.shape)
-    starts = range(0, len(pixels), AT_ONCE)
-    parts = [model.predict_on_batch(pixels[i : i + AT_ONCE]) for i in starts]
-    return {name: np.concatenate([x[name] for x in parts]) for name in parts[0]}
+    return predict_logits(model, images)
 
 
 def suppress(answers, least_score=0.05, most_overlap=0.5, most=20):

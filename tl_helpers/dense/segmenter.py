@@ -4,7 +4,7 @@ import keras
 from keras import layers, ops
 
 from tl_helpers.backbones.backbone import Backbone
-from tl_helpers.finetuning.classifier import HEAD, Classifier, freeze
+from tl_helpers.finetuning.classifier import HEAD, Classifier, HeadStart, freeze
 from tl_helpers.inputs import check_choice, check_flag, check_kind, check_whole
 
 MOMENTUM = 0.9  # decoders train for few steps: their averages have to follow
@@ -12,26 +12,12 @@ TYPICAL_PX = 256  # to compare the sizes of maps where a backbone takes any imag
 
 
 @keras.saving.register_keras_serializable("tl_helpers")
-class BlockMaps(layers.Layer):
-    """Where the decoder begins; knows the blocks, and leaves their maps as they are.
-
-    A copy of a model is made of copies of its layers, so this one knows the blocks.
-
-    Args:
-        block_layers: {block name: name of its last layer}, in order.
-    """
-
-    def __init__(self, block_layers, **kwargs):
-        super().__init__(**kwargs)
-        self.block_layers = dict(block_layers)
+class BlockMaps(HeadStart):
+    """Leaves the blocks' maps as they are; its arguments are those of `HeadStart`."""
 
     def call(self, maps):
         """Return the maps, a list of (b, height, width, channels)."""
         return list(maps)
-
-    def get_config(self):
-        """Return the arguments that rebuild this layer."""
-        return {**super().get_config(), "block_layers": dict(self.block_layers)}
 
 
 @keras.saving.register_keras_serializable("tl_helpers")
@@ -159,13 +145,23 @@ def maps_of(backbone, block):
             f"Got {backbone.name}, some of whose blocks are no maps, expected a "
             "convolutional backbone; choose another of backbones.names()."
         )
+    last_of_size = dict(zip(strides_px(network, maps), maps, strict=True))
+    return network, list(last_of_size.values()), block_layers
+
+
+def strides_px(network, maps):
+    """Return for each map how many px of the image lie from one cell to the next.
+
+    Args:
+        network: keras.Model, perhaps for images of any size.
+        maps: list of its tensors (b, height, width, channels).
+    """
     height, width = (side or TYPICAL_PX for side in network.input_shape[1:3])
     shapes = keras.Model(network.input, maps).compute_output_shape(
         (1, height, width, 3)
     )
     shapes = shapes if isinstance(shapes, list) else [shapes]
-    last_of_size = {shape[1]: one for shape, one in zip(shapes, maps, strict=True)}
-    return network, list(last_of_size.values()), block_layers
+    return [height / shape[1] for shape in shapes]
 
 
 def convolve(x, channels, name):

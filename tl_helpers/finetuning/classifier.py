@@ -21,9 +21,8 @@ from tl_helpers.training import share_of_a_replica
 HEAD = "head"
 
 
-@keras.saving.register_keras_serializable("tl_helpers")
-class HeadFeatures(layers.Layer):
-    """Where the head begins: averages a map over height and width.
+class HeadStart(layers.Layer):
+    """Where a head begins; knows the blocks before it.
 
     A copy of a model is made of copies of its layers, so this one knows the blocks.
 
@@ -35,13 +34,18 @@ class HeadFeatures(layers.Layer):
         super().__init__(**kwargs)
         self.block_layers = dict(block_layers)
 
-    def call(self, values):
-        """Return (batch, d) of (batch, d) or (batch, height, width, d)."""
-        return ops.mean(values, axis=(1, 2)) if len(values.shape) == 4 else values
-
     def get_config(self):
         """Return the arguments that rebuild this layer."""
         return {**super().get_config(), "block_layers": dict(self.block_layers)}
+
+
+@keras.saving.register_keras_serializable("tl_helpers")
+class HeadFeatures(HeadStart):
+    """Averages a map over height and width; its arguments are those of `HeadStart`."""
+
+    def call(self, values):
+        """Return (batch, d) of (batch, d) or (batch, height, width, d)."""
+        return ops.mean(values, axis=(1, 2)) if len(values.shape) == 4 else values
 
 
 @keras.saving.register_keras_serializable("tl_helpers")
@@ -84,6 +88,10 @@ class Classifier(keras.Model):
     ):
         """Return Keras's loss, with the penalty while training."""
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
+        return self.with_penalty(loss, x, training)
+
+    def with_penalty(self, loss, x, training):
+        """Return a loss of the inputs x, with the penalty while training."""
         if training and self.penalty is not None:
             loss = loss + share_of_a_replica() * self.penalty(x)
         return loss
