@@ -48,7 +48,8 @@ def _bare(backbone, num_classes):
     network.set_weights(backbone.network.get_weights())
     scores = keras.layers.Conv2D(num_classes, 1)(network.output)
     model = keras.Model(network.input, ResizeLike()([scores, network.input]))
-    model.trainable = True
+    for layer in model.layers:  # the copies came frozen; the model's own flag is on
+        layer.trainable = True
     return model
 
 
