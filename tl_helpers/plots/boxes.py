@@ -2,14 +2,13 @@
 
 import numpy as np
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
 
 from tl_helpers.inputs import check_class_names, check_kind, check_whole
 from tl_helpers.plots.images import check_image, sheet
 from tl_helpers.plots.tasks import rectangle
 
 WIDTH_IN, MOST_SIDE_IN = 10, 3.3  # of the sheet, and of one image in it
-POINTS = 8  # size of the letters
+POINTS = 8.5  # size of the letters
 LETTER = 0.6 * POINTS / 72, 1.25 * POINTS / 72  # width and height of one, in inches
 LOOKS = {  # colour and line of a hit, a false alarm and a miss
     "hit": {"edgecolor": "#35e0ff", "lw": 1.8, "ls": "-"},
@@ -111,10 +110,9 @@ def _common_area(box, other):
 
 
 def _write(axis, place, text, colour):
-    written = axis.text(
-        *place, text, color=colour, fontsize=POINTS, va="top", clip_on=True
-    )
-    written.set_path_effects([withStroke(linewidth=1.3, foreground="black")])
+    ground = {"facecolor": "black", "alpha": 0.6, "lw": 0, "pad": 0.8}
+    look = {"color": colour, "fontsize": POINTS, "va": "top", "bbox": ground}
+    axis.text(*place, text, clip_on=True, **look)
 
 
 def _legend(figure):
