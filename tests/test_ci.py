@@ -158,7 +158,8 @@ def test_ci_run_installs_jax_and_runs_what_is_written_for_it():
 def test_ci_run_repeats_only_what_touches_keras():
     (_, rest) = CI_RUN.split("venv-colab/bin")
     command = rest.partition("step")[0]
-    assert '-m "not plain" -k "not fuzz and not application' in command
+    assert '-m "not plain" \\\n  -k "not fuzz and not application and not' in command
+    assert ' and not pretrain_embedded and not deterministic"' in command
 
 
 def test_ci_run_leaves_out_only_what_the_weekly_run_has():
