@@ -273,7 +273,7 @@ def scan(rng, hu, scanner, noise_hu):
 
 
 def in_slices(values, scanner):
-    """Average planes (k, ...) to slices (1 + 2 * MOST_ASIDE, ...), as thick as said."""
+    """Average planes (k, ...) into 1 + 2 * MOST_ASIDE slices of their thickness."""
     half = round(scanner.thickness_mm / FINE_MM / 2)
     middles = 2 * (np.arange(2 * MOST_ASIDE + 1) + 1)  # between two planes
     return np.stack([values[m - half : m + half].mean(0) for m in middles])
@@ -341,16 +341,15 @@ def _render_nodule(rng, patient, scanner):
 # --- Files --------------------------------------------------------------------------
 
 
-def write_scanner(folder, name, patients=None):
+def write_scanner(folder, name):
     """Render a scanner's patients into `<name>.webp`, `<name>_mask.webp`, `<name>.npz`.
 
     Args:
         folder: existing directory.
         name: "a" or "b".
-        patients: their numbers; all of the scanner's by default.
     """
     tiles, masks, table = [], [], {}
-    for patient in tqdm(patients or PATIENTS[name], desc=name):
+    for patient in tqdm(PATIENTS[name], desc=name):
         for k, nodule in enumerate(render(name, patient)):
             tiles.append(nodule.pop("codes"))
             masks.append(nodule.pop("mask"))
