@@ -21,8 +21,8 @@ OPT_IN = {"slow": "takes a minute or more", "network": "downloads"}
 # under Colab's versions of these. A file that is not named here runs there, too.
 PLAIN = """
     browser bundled chapters checks ci course downloads evaluation exercises files
-    fuzz glossary inputs lessons package pictures plots quiz real record render_solids
-    set_up site stamps
+    fuzz glossary inputs lessons medical package pictures plots quiz real record
+    render_lungs render_solids scans set_up site stamps
 """.split()
 
 

@@ -25,11 +25,14 @@ def shipped(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "part"), EVERY_PART)
-def test_load_gives_ten_classes_with_provenance(name, part):
+def test_load_gives_its_classes_with_provenance(name, part):
     image_set = bundled.BUNDLED[name].load(part)
     counts = image_set.class_counts().values()
-    assert len(counts) == 10
-    assert max(counts) - min(counts) <= (60 if name == "scenes" else 10)
+    if name == "phantom_lungs":  # few are suspicious, as its sheet says
+        assert list(counts)[1] < 0.4 * len(image_set) and len(counts) == 2
+    else:
+        assert len(counts) == 10
+        assert max(counts) - min(counts) <= (60 if name == "scenes" else 10)
     assert image_set.provenance.licence and image_set.provenance.citation
 
 
@@ -148,7 +151,7 @@ def test_load_resizes_bundled_images():
     assert np.corrcoef(small.images.ravel(), blocks.ravel())[0, 1] > 0.95
 
 
-def test_data_folder_stays_under_16_megabytes():
+def test_data_folder_stays_under_19_megabytes():
     folder = profiles.data_dir()
     shipped = [path for path in folder.rglob("*") if "__pycache__" not in path.parts]
-    assert sum(path.stat().st_size for path in shipped if path.is_file()) < 16e6
+    assert sum(path.stat().st_size for path in shipped if path.is_file()) < 19e6

@@ -26,8 +26,9 @@ from fuzz import (
     weight,
 )
 from PIL import Image
+from test_scans import SPACING, VOLUME, nifti, write_slice
 
-from tl_helpers import checks, datasets, evaluation, plots, probes
+from tl_helpers import checks, datasets, evaluation, plots, probes, scans
 from tl_helpers.datasets.image_set import ImageSet, Provenance
 from tl_helpers.evaluation import Calibration, Difference
 
@@ -39,6 +40,7 @@ EXEMPT = {
     "evaluation.Difference": RECORD,
     "evaluation.Spread": RECORD,
     "datasets.Provenance": RECORD,
+    "scans.Scan": RECORD,
     **dict.fromkeys(
         "downloads.fetch downloads.extract downloads.file_hash".split(),
         "takes addresses and paths that other functions made, see test_downloads.py",
@@ -79,6 +81,31 @@ def load_folder(path, **settings):
         os.makedirs(f"{path}/{name}", exist_ok=True)
         Image.fromarray(IMAGES[ord(name) % 2]).save(f"{path}/{name}/image.png")
     return datasets.load_folder(path, **settings)
+
+
+def read_dicom(source):
+    """Read a folder that is filled first, where a name is given."""
+    if isinstance(source, str):
+        os.makedirs(source, exist_ok=True)
+        for z, hu in enumerate(VOLUME):
+            write_slice(f"{source}/{z}", hu, SPACING[0] * z)
+    return scans.read_dicom(source)
+
+
+def read_nifti(path):
+    """Read a file that is written first, where a name is given."""
+    return scans.read_nifti(nifti(path, VOLUME) if isinstance(path, str) else path)
+
+
+def hounsfield():
+    """Argue with a volume in HU: fewer slices are fine, grey values are not."""
+    grey = np.abs(VOLUME)
+    return array(
+        VOLUME,
+        grey=lambda: grey,
+        bytes=lambda: (grey % 256).astype(np.uint8),
+        standardised=lambda: VOLUME / 500,
+    )
 
 
 def score_table(scores):
@@ -416,6 +443,27 @@ TABLE = {
         },
         {"test": "row one_class"},
     ),
+    "scans.check_hu": Case(
+        scans.check_hu, lambda: {"hu": hounsfield()}, {"hu": "row short"}
+    ),
+    "scans.to_rgb": Case(
+        scans.to_rgb,
+        lambda: {
+            "hu": hounsfield(),
+            "windows": array([(-600.0, 1500)] * 3, flat=lambda: (-600, 1500)),
+        },
+        {"hu": "row short"},
+    ),
+    "scans.neighbours_to_rgb": Case(
+        scans.neighbours_to_rgb,
+        lambda: {
+            "hu": hounsfield(),
+            "window": array([-600.0, 1500], swapped=lambda: (1500, -600)),
+        },
+        {"hu": "row short"},
+    ),
+    "scans.read_dicom": Case(read_dicom, lambda: {"source": path("series")}),
+    "scans.read_nifti": Case(read_nifti, lambda: {"path": path("scan.nii")}),
     "datasets.ImageSet": Case(
         ImageSet,
         lambda: {
@@ -426,6 +474,11 @@ TABLE = {
             "extras": mapping({}, short={"mask": [1]}),
         },
         {"extras": "empty"},
+    ),
+    "datasets.check_groups_apart": Case(
+        lambda train, test: datasets.check_groups_apart(train, test),
+        lambda: {"train": labels(Y), "test": labels(Y + 30)},
+        {"train": "half negative short", "test": "nan half negative short"},
     ),
     "datasets.few_per_class": Case(
         datasets.few_per_class,

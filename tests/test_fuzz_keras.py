@@ -48,7 +48,7 @@ from tl_helpers.features import Features
 
 # without storage and inputs, which are inner parts, and tools, which make the course
 ROOMS = (
-    "profiles checks downloads saving evaluation datasets backbones training "
+    "profiles checks downloads saving scans evaluation datasets backbones training "
     "features probes choosing augmentation finetuning domains adaptation selection "
     "multitask fewshot plots dense"
 ).split()

@@ -8,7 +8,13 @@ import pytest
 from hypothesis import assume, given, settings
 from PIL import Image
 
-from tl_helpers.datasets import ImageSet, Provenance, few_per_class, split
+from tl_helpers.datasets import (
+    ImageSet,
+    Provenance,
+    check_groups_apart,
+    few_per_class,
+    split,
+)
 from tl_helpers.datasets.files import ImageFiles
 
 PROVENANCE = Provenance("tiny", "made here", "none", "none")
@@ -229,6 +235,40 @@ def test_split_names_a_class_that_is_too_small():
     images = make_set([0] * 20 + [1])
     with pytest.raises(ValueError, match="'class1' has 1 images, expected at least 2"):
         split(images, 0.5, 0.5)
+
+
+@given(
+    patients=st.lists(st.integers(0, 40), min_size=12, max_size=40),
+    seed=st.integers(0, 99),
+)
+def test_check_groups_apart_takes_a_split_by_group_alone(patients, seed):
+    assume(len(set(patients)) >= 2 and len(patients) > len(set(patients)))
+    images = make_set(np.zeros(len(patients), int), extras={"patient": patients})
+    parts = split(images, 0.5, 0.5, groups=patients, seed=seed)
+    check_groups_apart(*(part.extras["patient"] for part in parts))
+    twice = next(one for one in patients if patients.count(one) > 1)
+    row = patients.index(twice)
+    sides = patients[: row + 1], patients[row + 1 :]  # the next one is on the far side
+    with pytest.raises(
+        ValueError, match="Got [0-9]+ groups both in part 0 and in part"
+    ):
+        check_groups_apart(*sides)
+
+
+def test_check_groups_apart_names_whom_two_sides_share():
+    with pytest.raises(
+        ValueError, match="2 groups both in part 0 and in part 2, .*4, 7"
+    ):
+        check_groups_apart([4, 4, 7], [1], np.array([9, 7, 4]))
+    check_groups_apart(["anna", "bo"], ["cy"])
+
+
+@pytest.mark.parametrize(
+    "sides", [([1],), ([1], ["1"]), ([1], []), ([1], 2), ([1], [None])]
+)
+def test_check_groups_apart_refuses_what_cannot_be_compared(sides):
+    with pytest.raises(ValueError, match="Got groups of .*expected"):
+        check_groups_apart(*sides)
 
 
 def test_split_names_too_few_groups(hundred):

@@ -4,17 +4,20 @@ from tl_helpers.datasets.bundled import BUNDLED
 from tl_helpers.datasets.catalogue import REAL
 from tl_helpers.datasets.folder import load_folder
 from tl_helpers.datasets.image_set import ImageSet, Provenance
+from tl_helpers.datasets.published import load_lidc_predictions
 from tl_helpers.datasets.real import load_real
-from tl_helpers.datasets.splitting import few_per_class, split
+from tl_helpers.datasets.splitting import check_groups_apart, few_per_class, split
 from tl_helpers.datasets.uploads import own_picture, upload_button
 from tl_helpers.inputs import check_whole
 
 __all__ = [
     "ImageSet",
     "Provenance",
+    "check_groups_apart",
     "few_per_class",
     "load",
     "load_folder",
+    "load_lidc_predictions",
     "names",
     "own_picture",
     "parts",
@@ -77,8 +80,8 @@ def load(name, part=None, size_px=None):
 def train_and_test(name, part=None, size_px=None, seed=0):
     """Load images to learn from and images to be judged by.
 
-    The official split where there is one, else three to one by index, with the same
-    share of every class.
+    The official split where there is one, else three to one: whole patients where the
+    set knows them, else by index with the same share of every class.
 
     Args:
         name: one of `names()`.
@@ -87,8 +90,9 @@ def train_and_test(name, part=None, size_px=None, seed=0):
         seed: int, decides the split by index.
 
     Returns:
-        (train, test): two ImageSets without a common image.
+        (train, test): two ImageSets without a common image, nor a common patient.
     """
-    if parts(name) == ("train", "test"):
+    if {"train", "test"} <= set(parts(name)):
         return load(name, "train", size_px), load(name, "test", size_px)
-    return split(load(name, part, size_px), 0.75, 0.25, seed=seed)
+    images = load(name, part, size_px)
+    return split(images, 0.75, 0.25, groups=images.extras.get("patient"), seed=seed)

@@ -20,8 +20,8 @@ from tl_helpers.downloads import extract
 CIFAR_RECORD_BYTES = 1 + 3 * 32 * 32  # a label, then the red, green and blue planes
 
 
-def lay_out_mnist(archives, target):
-    """Keep mnist.npz as it is."""
+def lay_out_one_file(archives, target):
+    """Keep the one file as it is."""
     shutil.copyfile(archives[0], target)
 
 

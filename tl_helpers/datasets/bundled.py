@@ -1,4 +1,4 @@
-"""What ships with the package: rendered solids and scenes, three sets of digits."""
+"""What ships with the package: rendered solids, scenes and lungs, sets of digits."""
 
 import functools
 from collections.abc import Callable
@@ -9,8 +9,10 @@ import numpy as np
 
 from tl_helpers import profiles
 from tl_helpers.datasets.image_set import ImageSet, Provenance
+from tl_helpers.scans import to_rgb
 
-TILE_PX = {"solids": 64, "scenes": 96}  # side of a tile in the sheets
+# side of a tile in the sheets
+TILE_PX = {"solids": 64, "scenes": 96, "phantom_lungs": 48}
 DIGIT_PX = 32
 DIGIT_NAMES = tuple("0123456789")
 PRINTED_PER_CLASS = 200
@@ -120,6 +122,57 @@ def load_scenes(part="studio"):
     )
 
 
+@functools.cache
+def load_phantom_lungs(part="a"):
+    """Load the slices of one scanner through the phantom lungs, none of them real.
+
+    Args:
+        part: "a" (100 patients; thin slices, smooth, little noise) or "b" (50 others;
+            thick slices, sharp, much noise).
+
+    Returns:
+        ImageSet of 48x48 px of 1 mm, five to nine neighbouring axial slices a nodule,
+        one to four nodules a patient: split by patient, or the same nodule is on both
+        sides. The images show three windows (`scans.to_rgb`). The label is the
+        nodule's, 1 for suspicious, drawn with a chance that depends on its size, edge
+        and texture. Extras, one row a slice: hu int16 (48, 48), HU in steps of 8;
+        mask bool (48, 48), True on the nodule; pixel_labels uint8 (48, 48), 0 beside
+        it, 1 + label on it; patient, nodule int64 (n,), numbers that no two share,
+        over both parts; slice int64 (n,), from the middle one, 1.25 mm apart;
+        volume_mm3 float32 (n,), of the whole nodule; spiculation, texture float32
+        (n,), in [0, 1]; chance float32 (n,), with which the label was drawn.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is damaged.
+    """
+    folder = profiles.data_dir() / "phantom_lungs"
+    numbers = "patient nodule slice volume_mm3 spiculation texture chance".split()
+    facts = _read(folder / f"{part}.npz", _read_arrays, "hu_scale", *numbers)
+    labels, count = facts["labels"].astype(np.int64), len(facts["labels"])
+    tile_px = TILE_PX["phantom_lungs"]
+    codes = _read(folder / f"{part}.webp", _read_tiles, count, tile_px)[..., 0]
+    mask = _read(folder / f"{part}_mask.webp", _read_tiles, count, tile_px)[..., 0] > 0
+    lowest, step = facts["hu_scale"]
+    hu = (lowest + step * codes.astype(np.int16)).astype(np.int16)
+    extras = {"hu": hu, "mask": mask}
+    extras["pixel_labels"] = (mask * (1 + labels[:, None, None])).astype(np.uint8)
+    for name in numbers:
+        is_whole = facts[name].dtype.kind == "i"
+        extras[name] = facts[name].astype(np.int64) if is_whole else facts[name]
+    provenance = Provenance(
+        f"phantom_lungs ({part})",
+        "phantom: rendered by data/render_lungs.py of this repository, no scan of "
+        "anybody; nothing learnt on it is a clinical claim",
+        "MIT like the code",
+        "this repository, data/phantom_lungs.md",
+        f"{count:,} slices of {len(np.unique(facts['nodule']))} nodules, "
+        f"{tile_px}x{tile_px} px",
+    )
+    class_names = tuple(facts["class_names"].tolist())
+    return ImageSet(to_rgb(hu), labels, class_names, provenance, extras)
+
+
 def boxes_of(mask):
     """Smallest boxes around masks.
 
@@ -182,7 +235,7 @@ def _read(path, reader, *arguments):
 
 
 def _script_of(path):
-    return f"python data/render_{path.parent.name}.py"
+    return f"python data/render_{path.parent.name.removeprefix('phantom_')}.py"
 
 
 def _read_arrays(path, *names):
@@ -324,6 +377,7 @@ class Bundled(NamedTuple):
 BUNDLED = {
     "solids": Bundled(load_solids, ("studio", "photo")),
     "scenes": Bundled(load_scenes, ("studio", "photo")),
+    "phantom_lungs": Bundled(load_phantom_lungs, ("a", "b")),
     "digits": Bundled(load_digits, ("all",)),
     "digits_on_photos": Bundled(load_digits_on_photos, ("all",)),
     "printed_digits": Bundled(load_printed_digits, ("all",)),

@@ -36,7 +36,8 @@ class RealSet:
     Attributes:
         provenance: origin, licence, citation and size.
         parts: the first is the default of `load`; "all" where no split is official.
-        size_px: height and width at which images are decoded by default.
+        size_px: height and width at which images are decoded by default; 0 where
+            they are in memory and keep their own.
         num_classes: how many there are, in every part; 0 for a set without classes.
         archives: official files; empty where they must be fetched by hand, or where
             the set is made from others.
@@ -75,7 +76,7 @@ REAL = {
                 "keras/src/datasets/mnist.py",
             ),
         ),
-        lay_out=archives.lay_out_mnist,
+        lay_out=archives.lay_out_one_file,
         entry="mnist.npz",
     ),
     "mnist_m": RealSet(
@@ -293,9 +294,73 @@ REAL = {
         size_px=160,
         num_classes=6,
     ),
+    "lung_nodules": RealSet(
+        Provenance(
+            "lung_nodules",
+            "134 CT cubes with masks and radiologists' ratings that came with "
+            "https://github.com/franciscapessanha/Pulmonary-nodules-analysis, cut into "
+            "planes, slices and patches",
+            "not stated there; they look like LIDC-IDRI, which is CC BY 3.0",
+            "Armato et al.: The Lung Image Database Consortium (LIDC) and Image "
+            "Database Resource Initiative (IDRI), Medical Physics 2011; Pessanha, "
+            "Barros, Borges, Moura: Segmentation and texture analysis of pulmonary "
+            "nodules",
+            "134 nodules of as many patients, 51x51 px, 2.7 MB",
+        ),
+        parts=("nodules", "slices", "patches"),
+        size_px=0,
+        num_classes=2,
+        entry="lung_nodules.npz",
+    ),
+    "pneumoniamnist": RealSet(
+        Provenance(
+            "pneumoniamnist",
+            "https://medmnist.com",
+            "CC BY 4.0",
+            "Kermany et al.: Identifying medical diagnoses and treatable diseases by "
+            "image-based deep learning, Cell 2018; Yang et al.: MedMNIST v2, "
+            "Scientific Data 2023 (arXiv:2110.14795)",
+            "4,708 + 524 + 624 chest X-rays of children, 28x28 grey, 4 MB",
+        ),
+        parts=("train", "val", "test"),
+        size_px=0,
+        num_classes=2,
+        archives=(
+            Archive(
+                "https://zenodo.org/records/10519652/files/pneumoniamnist.npz?download=1",
+                "md5:28209eda62fecd6e6a2d98b1501bb15f",
+                "medmnist 3.0.2, medmnist/info.py",
+            ),
+        ),
+        lay_out=archives.lay_out_one_file,
+        entry="pneumoniamnist.npz",
+    ),
+    "nodulemnist3d": RealSet(
+        Provenance(
+            "nodulemnist3d",
+            "https://medmnist.com",
+            "CC BY 4.0",
+            "Armato et al.: The Lung Image Database Consortium (LIDC) and Image "
+            "Database Resource Initiative (IDRI), Medical Physics 2011; Yang et al.: "
+            "MedMNIST v2, Scientific Data 2023 (arXiv:2110.14795)",
+            "1,158 + 165 + 310 nodules in CT, 28x28x28 of 1 mm",
+        ),
+        parts=("train", "val", "test"),
+        size_px=0,
+        num_classes=2,
+        archives=(
+            Archive(
+                "https://zenodo.org/records/10519652/files/nodulemnist3d.npz?download=1",
+                "md5:8755a7e9e05a4d9ce80a24c3e7a256f3",
+                "medmnist 3.0.2, medmnist/info.py",
+            ),
+        ),
+        lay_out=archives.lay_out_one_file,
+        entry="nodulemnist3d.npz",
+    ),
 }
 
-# Sets that only serve to make others; they have no classes, so `load` lacks them.
+# Sets that serve to make others, or hold answers; without classes, `load` lacks them.
 HELPERS = {
     "bsds500": RealSet(
         Provenance(
@@ -314,5 +379,19 @@ HELPERS = {
             ),
         ),
         lay_out=archives.lay_out_bsds500,
+    ),
+    "lidc_predictions": RealSet(
+        Provenance(
+            "lidc_predictions",
+            "https://github.com/nykemariotto/nodule-partition-leakage, its tables in "
+            "one file",
+            "MIT",
+            "Mariotto, Ferreira, Almeida de Andrade, Carneiro Faria, Fattori Alves: "
+            "Slice-level data partitioning inflates pulmonary nodule classification "
+            "performance: a controlled three-arm study, manuscript, 2026",
+            "answers of 3 networks about 11,026 slices of LIDC-IDRI, 1 MB",
+        ),
+        parts=("all",),
+        entry="lidc_predictions.npz",
     ),
 }

@@ -20,6 +20,7 @@ from tl_helpers.datasets.files import (
     resize_pixels,
 )
 from tl_helpers.datasets.image_set import ImageSet
+from tl_helpers.datasets.medical import read_lung_nodules, read_medmnist
 from tl_helpers.datasets.places import IGNORED, NO_BOX
 from tl_helpers.downloads import DownloadError, fetch
 from tl_helpers.storage import whole_or_nothing
@@ -56,6 +57,21 @@ def load_real(name, part=None, size_px=None):
           official archive does not tell).
         - `neu_det`: boxes float32 (n, k, 4), in px, NaN where an image has fewer;
           box_labels int64 (n, k), -1 there.
+        - `lung_nodules`, whose images show three windows (`scans.to_rgb`): hu int16
+          (n, 51, 51), HU, cut at -1200 and 400 in the file; patient, nodule int64 (n,).
+          "nodules" has the middle axial slice of each of 134, "slices" five a nodule
+          with slice int64 (n,), -6 to 6 voxels from the middle: mask bool
+          (n, 51, 51), empty where a small nodule has ended; volume_voxels int64 (n,),
+          voxels of about 1 mm, which is not stated; the ratings of one annotation,
+          int64 (n,), 1 to 5: malignancy, of which 4 and 5 are labelled suspicious and
+          3 means "cannot say", lobulation, sphericity, margin, texture, spiculation,
+          subtlety. "nodules" also has planes_hu int16 (n, 51, 51, 3), axial, coronal,
+          sagittal. "patches" holds 801 pieces of 32x32 px with and without a nodule.
+
+        `pneumoniamnist` and `nodulemnist3d` are MedMNIST's; of a nodule's volume the
+        three planes through its middle are red, green and blue, and "malignant" is what
+        radiologists suspected, no biopsy. Neither names patients, and 8 X-rays of "val"
+        are in "train", too.
 
     Raises:
         ValueError: unknown name or part.
@@ -72,7 +88,8 @@ def load_real(name, part=None, size_px=None):
         )
     read = READERS.get(name, _read_folders)
     images, labels, class_names, extras = read(name, part, size_px or spec.size_px)
-    return ImageSet(images, labels, class_names, spec.provenance, extras)
+    image_set = ImageSet(images, labels, class_names, spec.provenance, extras)
+    return image_set.resized(size_px) if size_px else image_set
 
 
 def describe(name):
@@ -148,10 +165,11 @@ def prepare_set(name, target):
             file=sys.stderr,
         )
     if not spec.archives:
+        layout = spec.entry or f"{name}/<{'|'.join(spec.parts)}>/<class>/"
         raise FileNotFoundError(
             f"{name} is not in TL_DATA_DIR and its authors offer no archive that a "
-            f"program can fetch; get it by hand from {spec.provenance.origin} and "
-            f"unpack it to TL_DATA_DIR/{name}/<{'|'.join(spec.parts)}>/<class>/."
+            f"program can fetch; get it by hand from {spec.provenance.origin}, and put "
+            f"it where TL_DATA_DIR/{layout} is looked for."
         )
     folder = profiles.cache_dir() / "downloads" / name
     try:
@@ -408,12 +426,23 @@ def _read_mnist_m(_, part, size_px):
     return resize_pixels(images, size_px), labels, class_names, extras
 
 
+def _read_lung_nodules(name, part, _):
+    return read_lung_nodules(locate(name), part)
+
+
+def _read_medmnist(name, part, _):
+    return read_medmnist(locate(name), name, part)
+
+
 READERS = {
+    "lung_nodules": _read_lung_nodules,
     "magnetic_tile": _read_magnetic_tile,
     "mnist": _read_mnist,
     "mnist_m": _read_mnist_m,
     "neu_det": _read_neu_det,
+    "nodulemnist3d": _read_medmnist,
     "oxford_pets": _read_oxford_pets,
+    "pneumoniamnist": _read_medmnist,
     "svhn": _read_svhn,
     "tiny_imagenet": _read_tiny_imagenet,
 }

@@ -1,8 +1,16 @@
 """Rows of a labelled set -> parts that share none, drawn by index."""
 
+import itertools
+
 import numpy as np
 
-from tl_helpers.inputs import check_flag, check_labels, check_positive, check_whole
+from tl_helpers.inputs import (
+    as_array,
+    check_flag,
+    check_labels,
+    check_positive,
+    check_whole,
+)
 
 
 def split(labelled, *shares, stratify=True, groups=None, seed=0):
@@ -37,6 +45,43 @@ def split(labelled, *shares, stratify=True, groups=None, seed=0):
         order = rng.permutation(len(labelled))
         parts = np.split(order, np.cumsum(counts))[: len(counts)]
     return tuple(labelled[np.sort(part)] for part in parts)
+
+
+def check_groups_apart(*sides):
+    """Refuse parts of which two hold the same group, such as a patient.
+
+    Two images of a patient are no two independent witnesses: a model that has seen one
+    knows something about the other, and its score says too much.
+
+    Args:
+        *sides: for each part int or str (n,), the group of every row.
+
+    Raises:
+        ValueError: a group on two sides, fewer than two sides, or a row without its
+            group.
+    """
+    if len(sides) < 2:
+        raise ValueError(
+            f"Got groups of {len(sides)} sides, expected at least 2; give those of "
+            'training and of test, such as train.extras["patient"].'
+        )
+    sides = [_check_groups(side, np.size(as_array(side))) for side in sides]
+    if len({side.dtype.kind in "US" for side in sides}) > 1 or not all(map(len, sides)):
+        raise ValueError(
+            f"Got groups of types {[str(side.dtype) for side in sides]} and lengths "
+            f"{[len(side) for side in sides]}, expected rows on every side, and names "
+            "or numbers on all: the number 3 is not the name '3'."
+        )
+    names = [set(side.tolist()) for side in sides]
+    for i, j in itertools.combinations(range(len(sides)), 2):
+        shared = sorted(names[i] & names[j])
+        if shared:
+            shown = ", ".join(str(name) for name in shared[:5])
+            raise ValueError(
+                f"Got {len(shared)} groups both in part {i} and in part {j}, such as "
+                f"{shown}, expected each on one side; split whole groups: "
+                "datasets.split(images, 0.8, 0.2, groups=...)."
+            )
 
 
 def few_per_class(labelled, labels_per_class, seed=0):
