@@ -34,6 +34,7 @@ from tl_helpers import (
     choosing,
     dense,
     domains,
+    explanation,
     features,
     fewshot,
     finetuning,
@@ -50,7 +51,7 @@ from tl_helpers.features import Features
 ROOMS = (
     "profiles checks downloads saving evaluation datasets backbones training "
     "features probes choosing augmentation finetuning domains adaptation selection "
-    "multitask fewshot plots dense"
+    "multitask fewshot plots dense explanation"
 ).split()
 VALUES = RNG.normal(size=(12, 4)).astype("float32") + Y[:, None]
 ROWS = Features(VALUES, Y)
@@ -68,7 +69,8 @@ EXEMPT = test_fuzz.EXEMPT | {
         "profiles.Profile choosing.Evidence choosing.Rank choosing.Verdict "
         "finetuning.Forgetting selection.Choice selection.Selection "
         "fewshot.EpisodeAccuracy fewshot.Episodes domains.Draw "
-        "dense.AveragePrecision dense.Detection dense.Judged dense.PixelScores".split(),
+        "dense.AveragePrecision dense.Detection dense.Judged dense.PixelScores "
+        "explanation.Curve explanation.Located".split(),
         RECORD,
     ),
     **dict.fromkeys(
@@ -95,6 +97,8 @@ EVERY = {
     "adaptation.MutualLearning": 4,
     "adaptation.SelfTraining": 4,
     "backbones.export_module": 4,
+    "explanation.deletion": 2,
+    "explanation.insertion": 2,
     "selection.dev": 2,
 }
 
@@ -142,6 +146,9 @@ BOXES = np.array([[[1.0, 1, 5, 6], [2, 2, 7, 7]], [[0, 0, 3, 3], [0, 0, 0, 0]]])
 BOX_LABELS = np.array([[0, 1], [1, -1]])
 FOUND = [dense.Detection(x, np.array([0, 1]), np.array([0.9, 0.8])) for x in BOXES]
 PIXEL_LABELS = np.arange(2 * 8 * 8).reshape(2, 8, 8) % 3
+
+
+MAPS = RNG.normal(size=(24, 8, 8))
 
 
 @cache
@@ -242,6 +249,20 @@ def loaded(path):
 
 def with_shots(num_shots):
     return DRAWN.with_shots(num_shots)
+
+
+def explaining(call, own, **fine):
+    """A function that explains; `own` makes what it takes beside the usual."""
+    return Case(
+        call,
+        lambda: {
+            "model": network(classifier()),
+            "images": numbers(IMAGES.pixels()),
+            "classes": labels(IMAGES.labels),
+            **own(),
+        },
+        {"classes": "none", **fine},
+    )
 
 
 def extraction(call):
@@ -562,6 +583,56 @@ TABLE = {
             "size_px": count(8),
         },
         {"boxes": "infinite"},  # the last row is no box, which may be anything
+    ),
+    "explanation.grad_cam": explaining(
+        explanation.grad_cam, lambda: {"block": choice("block1")}, block="none"
+    ),
+    "explanation.occlusion": explaining(
+        explanation.occlusion,
+        lambda: {"patch_px": count(4), "stride_px": count(4), "fill": share(9.0)},
+        fill="none percent",
+    ),
+    "explanation.integrated_gradients": explaining(
+        explanation.integrated_gradients,
+        lambda: {"baseline": share(9.0), "steps": count(2)},
+        baseline="none percent",
+    ),
+    "explanation.completeness_gap": explaining(
+        explanation.completeness_gap,
+        lambda: {"maps": numbers(MAPS), "baseline": share(9.0)},
+        baseline="none percent",
+    ),
+    **{
+        f"explanation.{call.__name__}": explaining(
+            call,
+            lambda: {
+                "maps": numbers(MAPS),
+                "steps": count(2),
+                "fill": share(9.0),
+                "seed": count(0, 0),
+            },
+            fill="none percent",
+        )
+        for call in (explanation.deletion, explanation.insertion)
+    },
+    **{
+        f"explanation.{call.__name__}": Case(
+            call,
+            lambda: {"maps": numbers(MAPS), "masks": numbers(MAPS > 0)},
+        )
+        for call in (explanation.pointing_game, explanation.energy_inside)
+    },
+    "explanation.rank_correlation": Case(
+        explanation.rank_correlation,
+        lambda: {"maps": numbers(MAPS), "others": numbers(-MAPS)},
+    ),
+    "explanation.randomise_weights": Case(
+        explanation.randomise_weights,
+        lambda: {
+            "model": network(classifier()),
+            "from_block": choice("head"),
+            "seed": count(0, 0),
+        },
     ),
     "finetuning.classifier": Case(
         finetuning.classifier,
