@@ -225,6 +225,17 @@ TABLE = {
             "titles": "none",
         },
     ),
+    "plots.explanations": Case(
+        plots.explanations,
+        lambda: {
+            "images": array(IMAGES),
+            "maps": array(IMAGES[..., 0] - 99.0),
+            "titles": thing(list("abcdef")),
+            "number": count(3),
+            "masks": array(IMAGES[..., 0] > 99),
+        },
+        {"titles": "none", "masks": "none"},
+    ),
     "plots.pixel_answers": Case(
         plots.pixel_answers,
         lambda: {
