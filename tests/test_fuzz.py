@@ -37,6 +37,7 @@ RECORD = "a record that functions return; it holds what it is given"
 EXEMPT = {
     "evaluation.Calibration": RECORD,
     "evaluation.Difference": RECORD,
+    "evaluation.GroupAccuracy": RECORD,
     "evaluation.Spread": RECORD,
     "datasets.Provenance": RECORD,
     **dict.fromkeys(
@@ -165,6 +166,31 @@ TABLE = {
     "evaluation.roc_auc": Case(
         evaluation.roc_auc,
         lambda: {"probabilities": array(PROBABILITIES), "labels": labels(Y)},
+    ),
+    "evaluation.accuracy_by_group": Case(
+        evaluation.accuracy_by_group,
+        lambda: {
+            "predictions": labels(Y),
+            "labels": labels(Y),
+            "groups": labels(Y // 2),
+        },
+        {"groups": "words negative"},
+    ),
+    "evaluation.fpr_at_tpr": Case(
+        evaluation.fpr_at_tpr,
+        lambda: {
+            "scores": array(LOGITS[:, 0]),
+            "labels": labels(Y % 2),
+            "tpr": share(0.9),
+        },
+    ),
+    "evaluation.tpr_at_fpr": Case(
+        evaluation.tpr_at_fpr,
+        lambda: {
+            "scores": array(LOGITS[:, 0]),
+            "labels": labels(Y % 2),
+            "fpr": share(0.1),
+        },
     ),
     "evaluation.fit_temperature": Case(
         evaluation.fit_temperature,
