@@ -41,6 +41,7 @@ from tl_helpers import (
     multitask,
     probes,
     profiles,
+    robustness,
     saving,
     selection,
     training,
@@ -51,7 +52,7 @@ from tl_helpers.features import Features
 ROOMS = (
     "profiles checks downloads saving evaluation datasets backbones training "
     "features probes choosing augmentation finetuning domains adaptation selection "
-    "multitask fewshot plots dense explanation"
+    "multitask fewshot plots dense explanation robustness"
 ).split()
 VALUES = RNG.normal(size=(12, 4)).astype("float32") + Y[:, None]
 ROWS = Features(VALUES, Y)
@@ -70,7 +71,8 @@ EXEMPT = test_fuzz.EXEMPT | {
         "finetuning.Forgetting selection.Choice selection.Selection "
         "fewshot.EpisodeAccuracy fewshot.Episodes domains.Draw "
         "dense.AveragePrecision dense.Detection dense.Judged dense.PixelScores "
-        "explanation.Curve explanation.Located".split(),
+        "explanation.Curve explanation.Located robustness.GradientCheck "
+        "robustness.Membership robustness.Separation".split(),
         RECORD,
     ),
     **dict.fromkeys(
@@ -78,6 +80,11 @@ EXEMPT = test_fuzz.EXEMPT | {
         "an inner part of trainings, which gets what they made",
     ),
     "dense.DiceLoss": "takes nothing",
+    "robustness.Gaussians": "a record that fit_gaussians makes",
+    **dict.fromkeys(
+        ("robustness.margin", "robustness.log_odds"),
+        "a loss, which takes what an attack hands to it",
+    ),
     "training.check_compiled": "a check",
     "training.check_fits": "a check",
 }
@@ -97,6 +104,7 @@ EVERY = {
     "adaptation.MutualLearning": 4,
     "adaptation.SelfTraining": 4,
     "backbones.export_module": 4,
+    "robustness.check_gradients": 2,
     "explanation.deletion": 2,
     "explanation.insertion": 2,
     "selection.dev": 2,
@@ -262,6 +270,26 @@ def explaining(call, own, **fine):
             **own(),
         },
         {"classes": "none", **fine},
+    )
+
+
+def grey_levels(value):
+    """Argue with a number in [0, 255]."""
+    return fuzz.Argument(value, weight(value).wrong | {"large": lambda: 256})
+
+
+def attacking(call, own, **fine):
+    """A function that attacks; `own` makes what it takes beside the usual."""
+    return Case(
+        call,
+        lambda: {
+            "model": network(classifier()),
+            "images": numbers(IMAGES.pixels()),
+            "labels": labels(IMAGES.labels),
+            "budget": grey_levels(8),
+            **own(),
+        },
+        fine,
     )
 
 
@@ -633,6 +661,95 @@ TABLE = {
             "from_block": choice("head"),
             "seed": count(0, 0),
         },
+    ),
+    "robustness.fgsm": attacking(
+        robustness.fgsm,
+        lambda: {"labels": IMAGES.labels, "loss": function(robustness.margin)},
+        loss="none",
+    ),
+    "robustness.fgsm without a loss": attacking(robustness.fgsm, dict),
+    "robustness.pgd": attacking(
+        robustness.pgd,
+        lambda: {
+            "steps": count(1),
+            "step_size": positive(2.0),
+            "restarts": count(1),
+            "seed": count(0, 0),
+            "loss": None,
+        },
+        step_size="none",
+    ),
+    "robustness.feature_attack": Case(
+        robustness.feature_attack,
+        lambda: {
+            "network": network(classifier()),
+            "images": numbers(IMAGES.pixels()),
+            "budget": grey_levels(8),
+            "steps": count(1),
+            "step_size": positive(2.0),
+            "seed": count(0, 0),
+        },
+        {"step_size": "none", "images": "row short"},
+    ),
+    "robustness.check_gradients": attacking(
+        robustness.check_gradients,
+        lambda: {"steps": count(1), "seed": count(0, 0)},
+    ),
+    "robustness.separation": Case(
+        robustness.separation,
+        lambda: {"inside": numbers(LOGITS[:, 0]), "outside": numbers(LOGITS[:, 1])},
+        {"inside": "row short", "outside": "row short"},
+    ),
+    "robustness.unsureness": Case(
+        robustness.unsureness,
+        lambda: {"logits": numbers(LOGITS)},
+        {"logits": "row short"},
+    ),
+    "robustness.energy": Case(
+        robustness.energy,
+        lambda: {"logits": numbers(LOGITS), "temperature": positive(2.0)},
+        {"logits": "row short"},
+    ),
+    "robustness.fit_gaussians": Case(
+        robustness.fit_gaussians, lambda: {"train": rows(ROWS)}, {"train": "one_class"}
+    ),
+    "robustness.neighbour_distance": Case(
+        robustness.neighbour_distance,
+        lambda: {
+            "train_values": numbers(VALUES),
+            "values": numbers(VALUES + 1),
+            "num_neighbours": count(2),
+        },
+        {"train_values": "short", "values": "short"},
+    ),
+    "robustness.reduce_bits": Case(
+        robustness.reduce_bits,
+        lambda: {"images": numbers(IMAGES.pixels()), "bits": count(3)},
+        {"images": "row short"},
+    ),
+    "robustness.median_filter": Case(
+        robustness.median_filter,
+        lambda: {"images": numbers(IMAGES.pixels()), "size_px": count(3)},
+        {"images": "row short"},
+    ),
+    "robustness.squeezing_score": Case(
+        robustness.squeezing_score,
+        lambda: {
+            "model": network(classifier()),
+            "images": numbers(IMAGES.pixels()),
+            "bits": count(3),
+            "size_px": count(3),
+        },
+        {"images": "row short"},
+    ),
+    "robustness.membership": Case(
+        robustness.membership,
+        lambda: {
+            "members": rows(Features(LOGITS, Y)),
+            "others": rows(Features(LOGITS + 1, Y)),
+            "fpr": share(0.1),
+        },
+        {"members": "row one_class", "others": "row one_class"},
     ),
     "finetuning.classifier": Case(
         finetuning.classifier,
