@@ -15,14 +15,15 @@ from tl_helpers.plots.images import (
 
 COLOURS = "inferno"
 SHADE = 0.75  # of the grey image: what lies on it is to stand out
-OPAQUE = 0.85  # of the colours at a map's highest value; 0 at value 0
+OPAQUE = 0.85  # of the colours at a map's highest values; 0 at value 0
+TOP = 0.99  # of the pixels: maps of single dots would else show one dot
 
 
 def explanations(images, maps, titles=None, number=8, masks=None):
     """Draw a column an image: the image, and a row a map of what speaks for its class.
 
-    Every map is drawn in units of its own highest value; what lies below 0 speaks
-    against the class, and is left out.
+    Every map has a unit of its own, what all but its highest 1% of pixels stay below;
+    what lies below 0 speaks against the class, and is left out.
 
     Args:
         images: uint8 (n, height, width, 3), RGB, [0, 255].
@@ -68,7 +69,7 @@ def _draw(images, maps, titles, masks):
                 axis.contour(masks[i], [0.5], colors="white", linewidths=0.8)
     name_rows(axes[:, 0], ["image", *maps])
     bar = figure.colorbar(ScalarMappable(cmap=COLOURS), ax=axes, fraction=0.02)
-    bar.set_label("share of the map's highest value", fontsize=8)
+    bar.set_label("share of the map's highest values", fontsize=8)
     return figure
 
 
@@ -76,6 +77,8 @@ def _overlaid(image, values):
     """The image in grey, a map over it: float (height, width, 3), [0, 1]."""
     scale = 255 if image.dtype == np.uint8 else 1
     grey = SHADE * image.mean(axis=-1, keepdims=True) / scale
-    share = np.maximum(values, 0) / max(values.max(), np.finfo(float).tiny)
+    top = np.quantile(values, TOP, method="higher")
+    unit = max(top if top > 0 else values.max(), np.finfo(float).tiny)
+    share = np.clip(values / unit, 0, 1)
     colours = plt.get_cmap(COLOURS)(share)[..., :3]
     return grey + OPAQUE * share[..., None] * (colours - grey)
