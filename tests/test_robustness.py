@@ -12,7 +12,7 @@ from sklearn.covariance import LedoitWolf
 from sklearn.linear_model import LogisticRegression
 from tiny import moved, tiny_backbone, tiny_images, values_of
 
-from tl_helpers import evaluation, robustness
+from tl_helpers import evaluation, explanation, robustness
 from tl_helpers.finetuning import classifier, thaw
 from tl_helpers.robustness import budget as budgets
 from tl_helpers.training import predict_logits
@@ -161,6 +161,21 @@ def test_attacks_come_out_alike_twice_and_move_nothing(network):
         np.testing.assert_array_equal(attacked, second[name])
         assert (attacked != images.pixels()).any(), name
     assert not moved(before, network)
+
+
+@pytest.mark.parametrize("training", [None, True])
+def test_batch_norm_of_a_nested_base_stays_still(training):
+    """Even where the base was told to train when the model was put together."""
+    base = tiny_backbone().network
+    base.trainable = True
+    images = keras.Input((8, 8, 3))
+    values = layers.GlobalAveragePooling2D()(base(images, training=training))
+    model = keras.Model(images, layers.Dense(3)(values))
+    before, shown = values_of(model), tiny_images(4)
+    attacks(model, 9, shown, shown.labels)
+    explanation.grad_cam(model, shown)
+    explanation.integrated_gradients(model, shown, steps=2)
+    assert not moved(before, model)
 
 
 def test_another_seed_starts_elsewhere(network):

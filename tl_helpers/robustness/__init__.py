@@ -1,6 +1,7 @@
 """What breaks a model: attacks, images from elsewhere, and what it gives away."""
 
-from tl_helpers.robustness.attacks import feature_attack, fgsm, log_odds, margin, pgd
+from tl_helpers.robustness.attacks import feature_attack, fgsm, pgd
+from tl_helpers.robustness.losses import log_odds, margin
 from tl_helpers.robustness.masking import GradientCheck, check_gradients
 from tl_helpers.robustness.membership import Membership, membership
 from tl_helpers.robustness.outliers import (
