@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
 from scipy import stats
-from tiny import moved, tiny_backbone, tiny_images, values_of
+from tiny import PROVENANCE, moved, tiny_backbone, tiny_images, values_of
 
 from tl_helpers import dense, explanation
+from tl_helpers.datasets import ImageSet
 from tl_helpers.finetuning import classifier, thaw
 
 MAPS = (explanation.grad_cam, explanation.occlusion, explanation.integrated_gradients)
@@ -388,6 +389,46 @@ def test_measures_refuse_masks_that_do_not_fit():
         explanation.pointing_game(maps, MASK & False)
     with pytest.raises(ValueError, match=r"expected numbers \(1, 2, 3\)"):
         explanation.pointing_game(maps[..., :3], MASK)
+
+
+def coloured(num_images=30):
+    """Images of one grey level each, whose tens are the class."""
+    labels = np.arange(num_images) % 5
+    levels = 10 * labels + np.arange(num_images) // 5
+    images = np.broadcast_to(levels[:, None, None, None], (num_images, 2, 3, 3))
+    return ImageSet(images.astype("uint8"), labels, tuple("abcde"), PROVENANCE)
+
+
+def test_mosaics_ask_for_one_of_four_classes():
+    found = explanation.mosaics(coloured(), 200)
+    pixels, mask = found.pixels() // 10, found.extras["mask"]
+    assert pixels.shape == (200, 4, 6, 3) and mask.shape == (200, 4, 6)
+    for image, one, label in zip(pixels, mask, found.labels, strict=True):
+        quarters = image.reshape(2, 2, 2, 3, 3).swapaxes(1, 2).reshape(4, -1)
+        assert (np.ptp(quarters, axis=1) == 0).all()  # each from one image
+        assert len(set(quarters[:, 0])) == 4
+        assert one.sum() == 6 and (image[one] == label).all()
+    corners = mask[:, [0, 0, -1, -1], [0, -1, 0, -1]].mean(axis=0)
+    assert np.abs(corners - 0.25).max() < 0.1  # asked for everywhere alike
+    assert len(set(found.labels)) == 5
+
+
+def test_a_map_of_the_middle_scores_chance_on_mosaics():
+    found = explanation.mosaics(coloured(), 50)
+    rows, columns = np.mgrid[:4, :6]
+    middle = np.exp(-((rows - 1.5) ** 2) - (columns - 2.5) ** 2)
+    maps = np.broadcast_to(middle, (50, 4, 6))
+    for measure in (explanation.energy_inside, explanation.pointing_game):
+        np.testing.assert_allclose(measure(maps, found.extras["mask"]).inside, 0.25)
+
+
+def test_mosaics_come_out_alike_twice_and_need_four_classes():
+    one, same, other = (explanation.mosaics(coloured(), 5, x) for x in (0, 0, 1))
+    np.testing.assert_array_equal(one.pixels(), same.pixels())
+    assert not np.array_equal(one.pixels(), other.pixels())
+    few = coloured()
+    with pytest.raises(ValueError, match="Got images of 3 classes, expected at least"):
+        explanation.mosaics(few[few.labels < 3], 5)
 
 
 # --- Curves and the randomised network --------------------------------------------

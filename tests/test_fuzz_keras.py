@@ -46,6 +46,7 @@ from tl_helpers import (
     selection,
     training,
 )
+from tl_helpers.datasets import ImageSet
 from tl_helpers.features import Features
 
 # without storage and inputs, which are inner parts, and tools, which make the course
@@ -157,6 +158,9 @@ PIXEL_LABELS = np.arange(2 * 8 * 8).reshape(2, 8, 8) % 3
 
 
 MAPS = RNG.normal(size=(24, 8, 8))
+MANY_CLASSES = ImageSet(
+    IMAGES.images, np.arange(24) % 4, tuple("abcd"), IMAGES.provenance
+)
 
 
 @cache
@@ -653,6 +657,14 @@ TABLE = {
     "explanation.rank_correlation": Case(
         explanation.rank_correlation,
         lambda: {"maps": numbers(MAPS), "others": numbers(-MAPS)},
+    ),
+    "explanation.mosaics": Case(
+        explanation.mosaics,
+        lambda: {
+            "images": rows(MANY_CLASSES),
+            "number": count(2),
+            "seed": count(0, 0),
+        },
     ),
     "explanation.randomise_weights": Case(
         explanation.randomise_weights,

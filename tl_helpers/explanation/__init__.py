@@ -12,6 +12,7 @@ from tl_helpers.explanation.measures import (
     pointing_game,
     rank_correlation,
 )
+from tl_helpers.explanation.mosaics import mosaics
 from tl_helpers.explanation.occlusion import occlusion
 from tl_helpers.explanation.sanity import randomise_weights
 
@@ -24,6 +25,7 @@ __all__ = [
     "grad_cam",
     "insertion",
     "integrated_gradients",
+    "mosaics",
     "occlusion",
     "pointing_game",
     "randomise_weights",

@@ -15,7 +15,7 @@ class Located(NamedTuple):
         inside: float (n,), in [0, 1].
         chance: float (n,), what a map that is equal everywhere gets: the object's
             share of the image. Objects in the middle are easier than that says: ask a
-            map that only points to the middle, too.
+            map that only points to the middle, too, or take `mosaics`.
     """
 
     inside: np.ndarray
