@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tl_helpers.explanation.gradients import maps_and_gradient
+from tl_helpers.explanation.gradients import in_batches, maps_and_gradient_of
 from tl_helpers.inputs import as_array, check_choice, check_labels, check_pixels
 from tl_helpers.training import check_fits, predict_logits
 
@@ -38,14 +38,18 @@ def grad_cam(model, images, classes=None, block=None):
     Source: Selvaraju et al. 2017 (arXiv:1610.02391).
     """
     images, classes = check_explained(model, images, classes)
-    layer = _layer_of(model, block)
-    maps, gradients = maps_and_gradient(model, layer, images, classes)
-    weights = gradients.mean(axis=(1, 2), keepdims=True)  # (n, 1, 1, channels)
-    cam = np.maximum((weights * maps).sum(axis=-1, keepdims=True), 0)
-    resized = ops.image.resize(
-        cam, images.shape[1:3], "bilinear", data_format="channels_last"
-    )
-    return ops.convert_to_numpy(resized)[..., 0]
+    function = maps_and_gradient_of(model, _layer_of(model, block), images)
+
+    def weighted(images, classes):
+        maps, gradients = function(images, classes)
+        weights = gradients.mean(axis=(1, 2), keepdims=True)  # (n, 1, 1, channels)
+        cam = np.maximum((weights * maps).sum(axis=-1, keepdims=True), 0)
+        resized = ops.image.resize(
+            cam, images.shape[1:3], "bilinear", data_format="channels_last"
+        )
+        return ops.convert_to_numpy(resized)[..., 0]
+
+    return in_batches(weighted, images, classes)
 
 
 def check_explained(model, images, classes):

@@ -39,8 +39,8 @@ def gradient_of(model, value, images, targets):
     return lambda *rows: keras.tree.map_structure(np.asarray, function(*rows))
 
 
-def maps_and_gradient(model, layer, images, classes):
-    """Return a layer's maps and the gradient of a class logit with respect to them.
+def maps_and_gradient_of(model, layer, images):
+    """Return the function that gives a layer's maps, and a class logit's gradient.
 
     `keras.Model(model.input, layer.output)` says "Graph disconnected" where the layer
     lies in a nested model: its output there was made from another input. Here the
@@ -48,19 +48,20 @@ def maps_and_gradient(model, layer, images, classes):
 
     Args:
         model: keras.Model from images to logits.
-        layer: keras.Layer somewhere in it.
-        images: float32 (n, height, width, 3).
-        classes: int64 (n,).
+        layer: keras.Layer somewhere in it; of one used twice the last use counts.
+        images: float32 (n, height, width, 3), which show the shape.
 
     Returns:
-        (maps, gradient), each float32 (n, map height, map width, channels).
+        callable (images, classes int64 (n,)) -> (maps, gradient with respect to them),
+        float32 (n, map height, map width, channels), NumPy arrays.
 
     Raises:
-        ValueError: the layer has no maps, or the logits do not depend on it.
+        ValueError: when called: the layer has no maps, or the logits do not depend on
+            it.
     """
     check_tensorflow("a gradient with respect to maps")
     function = _compiled_maps(model, layer, images.shape[1:])
-    return in_batches(function, images, classes)
+    return lambda *rows: keras.tree.map_structure(np.asarray, function(*rows))
 
 
 def class_logit(classes, logits):
