@@ -210,7 +210,7 @@ def test_grad_cam_reaches_into_nested_models(build, put):
     images, block = pixels(2, *base.input_shape[1:3]), "conv_pw_1_relu"
     with pytest.raises(ValueError, match="disconnected|not connected|not reachable"):
         keras.Model(nested.inputs, base.get_layer(block).output)
-    for name in (block, None):
+    for name in (block, None) if put is in_both else (block,):
         wanted = explanation.grad_cam(flat, images, 1, name)
         found = explanation.grad_cam(nested, images, 1, name)
         assert found.any()
