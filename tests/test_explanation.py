@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from keras import layers
+from keras import layers, ops
 from scipy import stats
 from tiny import PROVENANCE, moved, tiny_backbone, tiny_images, values_of
 
@@ -311,6 +311,17 @@ def test_more_steps_leave_a_smaller_gap(network):
             np.abs(explanation.completeness_gap(network, images, maps, 0, 0)).mean()
         )
     assert gaps[2] < gaps[1] < gaps[0]
+
+
+def test_one_step_in_the_middle_is_exact_where_the_gradient_is_linear():
+    inputs = keras.Input((2, 2, 3))
+    head = layers.Dense(2, name="head")
+    squares = layers.Flatten()(ops.square(inputs / 255))
+    model = keras.Model(inputs, head(squares))
+    images = pixels(3, 2, 2)
+    maps = explanation.integrated_gradients(model, images, 1, 60, steps=1)
+    gap = explanation.completeness_gap(model, images, maps, 1, 60)
+    np.testing.assert_allclose(gap, 0, atol=1e-4)
 
 
 def test_a_fill_that_is_no_colour_is_refused(network):

@@ -199,18 +199,41 @@ def test_attacks_see_new_weights():
     )
 
 
+def landscape(logits_of):
+    """A model of the brightness of one grey pixel, in levels above 100."""
+    inputs = keras.Input((1, 1, 3))
+    x = ops.mean(inputs, axis=(1, 2, 3)) - 100
+    return keras.Model(inputs, ops.stack([0 * x, *logits_of(x)], axis=1))
+
+
+def answers_to(attack, model, **settings):
+    attacked = attack(model, np.full((1, 1, 1, 3), 100.0), [0], 9, **settings)
+    return predict_logits(model, attacked).argmax(1)[0]
+
+
 def test_pgd_turns_answers_that_fgsm_cannot():
     """The loss goes up, then down again: one large step jumps over the hill."""
-    images = np.full((1, 1, 1, 3), 100.0)
-    inputs = keras.Input((1, 1, 3))
-    x = ops.mean(inputs, axis=(1, 2, 3))
-    hill = 5 - ops.square((x - 104) / 2)  # above 0 from 99.6 to 108.4
-    shown = keras.Model(inputs, ops.stack([0 * x, hill - 3], axis=1))
-    fgsm, pgd = (
-        predict_logits(shown, attack(shown, images, [0], 9)).argmax(1)
-        for attack in (robustness.fgsm, robustness.pgd)
-    )
-    assert (fgsm, pgd) == (0, 1)
+    model = landscape(lambda x: [2 - ops.square((x - 4) / 2)])
+    assert answers_to(robustness.fgsm, model) == 0
+    assert answers_to(robustness.pgd, model) == 1
+
+
+def test_pgd_turns_answers_that_small_steps_alone_cannot():
+    """Behind a low hill lies a high one: the first step is that of FGSM."""
+    model = landscape(lambda x: [0.02 * x**2 + ops.sin(x) - 1.5])
+    assert answers_to(robustness.fgsm, model) == 1
+    assert answers_to(robustness.pgd, model) == 1
+
+
+def test_pgd_keeps_a_wrong_answer_before_a_likelier_loss():
+    """At 6.75 both wrong classes nearly win, at 9 one does: odds 0.59 against 0.50."""
+
+    def logits_of(x):
+        below, above = ops.minimum(x - 6.75, 0), ops.maximum(x - 6.75, 0)
+        return below + 0.267 * above - 0.1, below - 4.4 * above - 0.1
+
+    knobs = {"steps": 60, "step_size": 0.05, "restarts": 5}
+    assert answers_to(robustness.pgd, landscape(logits_of), **knobs) == 1
 
 
 def test_margin_and_log_odds_by_hand():
