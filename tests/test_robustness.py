@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers, ops
+from scipy import ndimage
 from sklearn.covariance import LedoitWolf
 from sklearn.linear_model import LogisticRegression
 from tiny import moved, tiny_backbone, tiny_images, values_of
@@ -483,6 +484,12 @@ def test_median_filter_takes_away_a_single_pixel_and_keeps_colours_apart():
     images[0, 2, 2, 0] = 255
     smooth = robustness.median_filter(images)
     assert (smooth == 50).all() and smooth.dtype == np.float32
+    images = pixels(2, 6, 6)
+    wanted = np.empty_like(images)
+    for place in np.ndindex(2, 3):  # each image and each colour by itself
+        own = place[0], slice(None), slice(None), place[1]
+        wanted[own] = ndimage.median_filter(images[own], 3)
+    np.testing.assert_array_equal(robustness.median_filter(images), wanted)
 
 
 def test_squeezing_score_by_hand(network):
