@@ -151,6 +151,10 @@ TABLE = {
         evaluation.binomial_interval,
         lambda: {"num_right": count(8, 0), "num_images": count(10)},
     ),
+    "evaluation.auc_interval": Case(
+        evaluation.auc_interval,
+        lambda: {"auc": share(0.8), "num_ones": count(9), "num_zeros": count(7)},
+    ),
     "evaluation.brier_score": Case(
         evaluation.brier_score,
         lambda: {"probabilities": array(PROBABILITIES), "labels": labels(Y)},

@@ -53,6 +53,32 @@ def test_rates_need_both_classes():
         evaluation.fpr_at_tpr(SCORES, LABELS, 95)
 
 
+def test_auc_interval_by_hand():
+    """At both ends the measured AUC lies 1.96 of their own errors away."""
+    for end in evaluation.auc_interval(0.8, 20, 30):
+        pairs = (1 - end) / (2 - end) + end / (1 + end)
+        variance = end * (1 - end) * (1 + 24 * pairs) / 600
+        assert abs(0.8 - end) == pytest.approx(1.959964 * variance**0.5, rel=1e-5)
+
+
+def test_auc_interval_holds_the_truth_19_times_in_20():
+    rng, truth, held = np.random.default_rng(0), 0.921, []  # two normals, 2 apart
+    labels = np.repeat([0, 1], [30, 40])
+    for _ in range(400):
+        auc = evaluation.roc_auc(rng.normal(2 * labels, 1), labels)
+        low, high = evaluation.auc_interval(auc, 40, 30)
+        held.append(low <= truth <= high)
+    assert 0.92 < np.mean(held) < 0.99
+
+
+def test_auc_interval_is_mirrored_and_has_a_width_at_the_ends():
+    low, high = evaluation.auc_interval(0.3, 12, 12)
+    assert evaluation.auc_interval(0.7, 12, 12) == pytest.approx((1 - high, 1 - low))
+    low, high = evaluation.auc_interval(1, 12, 12)
+    assert high == 1 and 0.6 < low < 0.95
+    assert evaluation.auc_interval(1, 900, 900)[0] > low
+
+
 def test_accuracy_by_group_by_hand():
     labels, predictions = [0, 1, 0, 1, 0, 1], [0, 1, 1, 1, 1, 0]
     found = evaluation.accuracy_by_group(predictions, labels, list("bababa"))

@@ -448,7 +448,8 @@ def test_separation_by_hand():
     found = robustness.separation([1, 2, 3, 4], [5, 3.5, 6, 7])
     assert found.auroc == pytest.approx(15 / 16)
     assert found.fpr_at_95_tpr == pytest.approx(1 / 4)
-    assert str(found) == "AUROC 93.8%, FPR 25.0% at 95% TPR"
+    assert found[1:3] == evaluation.auc_interval(15 / 16, 4, 4)
+    assert str(found).startswith("AUROC 93.8% (") and "FPR 25.0% at 95%" in str(found)
 
 
 @settings(max_examples=30)
@@ -525,7 +526,8 @@ def test_membership_by_hand():
     found = robustness.membership(members, others, fpr=0)
     assert found.auc == pytest.approx(3 / 4)
     assert found.found == pytest.approx(1 / 2)
-    assert str(found) == "AUC 75.0%; 50.0% of the members found at 0.0% false alarms"
+    assert found.low < 0.75 < found.high
+    assert "50.0% of the members found at 0.0% false alarms" in str(found)
 
 
 def test_membership_tells_nothing_of_a_model_that_learnt_nothing():

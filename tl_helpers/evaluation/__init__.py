@@ -3,7 +3,11 @@
 from tl_helpers.evaluation.answers import accuracy, balanced_accuracy, confusion
 from tl_helpers.evaluation.comparison import Difference, compare_paired
 from tl_helpers.evaluation.groups import GroupAccuracy, accuracy_by_group
-from tl_helpers.evaluation.intervals import binomial_interval, bootstrap_interval
+from tl_helpers.evaluation.intervals import (
+    auc_interval,
+    binomial_interval,
+    bootstrap_interval,
+)
 from tl_helpers.evaluation.probabilities import (
     Calibration,
     brier_score,
@@ -23,6 +27,7 @@ __all__ = [
     "Spread",
     "accuracy",
     "accuracy_by_group",
+    "auc_interval",
     "balanced_accuracy",
     "binomial_interval",
     "bootstrap_interval",

@@ -14,18 +14,23 @@ class Membership(NamedTuple):
 
     Attributes:
         auc: chance that a member has the lower loss, in [0, 1]; 0.5 tells nothing.
+        low: lower end of its 95% confidence interval.
+        high: its upper end.
         found: share of the members that is found, in [0, 1].
         fpr: share of the others that may be taken for members meanwhile.
     """
 
     auc: float
+    low: float
+    high: float
     found: float
     fpr: float
 
     def __str__(self):
+        low, high = 100 * self.low, 100 * self.high
         return (
-            f"AUC {self.auc:.1%}; {self.found:.1%} of the members found at "
-            f"{self.fpr:.1%} false alarms"
+            f"AUC {self.auc:.1%} ({low:.1f} to {high:.1f}); {self.found:.1%} of the "
+            f"members found at {self.fpr:.1%} false alarms"
         )
 
 
@@ -54,7 +59,9 @@ def membership(members, others, fpr=0.01):
     is_member = np.repeat([1, 0], [len(x) for x in losses])
     scores = -np.concatenate(losses)
     auc = evaluation.roc_auc(scores, is_member)
-    return Membership(auc, evaluation.tpr_at_fpr(scores, is_member, fpr), fpr)
+    interval = evaluation.auc_interval(auc, *map(len, losses))
+    found = evaluation.tpr_at_fpr(scores, is_member, fpr)
+    return Membership(auc, *interval, found, fpr)
 
 
 def _losses(name, rows):

@@ -24,15 +24,23 @@ class Separation(NamedTuple):
 
     Attributes:
         auroc: chance that one from outside scores higher, in [0, 1].
+        low: lower end of its 95% confidence interval.
+        high: its upper end.
         fpr_at_95_tpr: share of those from outside that pass where 95% of those from
             inside do, in [0, 1]; the lower the better.
     """
 
     auroc: float
+    low: float
+    high: float
     fpr_at_95_tpr: float
 
     def __str__(self):
-        return f"AUROC {self.auroc:.1%}, FPR {self.fpr_at_95_tpr:.1%} at 95% TPR"
+        low, high = 100 * self.low, 100 * self.high
+        return (
+            f"AUROC {self.auroc:.1%} ({low:.1f} to {high:.1f}), FPR "
+            f"{self.fpr_at_95_tpr:.1%} at 95% TPR"
+        )
 
 
 def separation(inside, outside):
@@ -53,7 +61,9 @@ def separation(inside, outside):
     scores = np.concatenate([inside, outside])
     is_outside = np.repeat([0, 1], [len(inside), len(outside)])
     auroc = evaluation.roc_auc(scores, is_outside)
-    return Separation(auroc, evaluation.fpr_at_tpr(-scores, 1 - is_outside, 0.95))
+    interval = evaluation.auc_interval(auroc, len(outside), len(inside))
+    passed = evaluation.fpr_at_tpr(-scores, 1 - is_outside, 0.95)
+    return Separation(auroc, *interval, passed)
 
 
 def unsureness(logits):
