@@ -38,6 +38,7 @@ RECORD = "a record that functions return; it holds what it is given"
 EXEMPT = {
     "evaluation.Calibration": RECORD,
     "evaluation.Difference": RECORD,
+    "evaluation.GroupAccuracy": RECORD,
     "evaluation.Spread": RECORD,
     "datasets.Provenance": RECORD,
     "scans.Scan": RECORD,
@@ -177,6 +178,10 @@ TABLE = {
         evaluation.binomial_interval,
         lambda: {"num_right": count(8, 0), "num_images": count(10)},
     ),
+    "evaluation.auc_interval": Case(
+        evaluation.auc_interval,
+        lambda: {"auc": share(0.8), "num_ones": count(9), "num_zeros": count(7)},
+    ),
     "evaluation.brier_score": Case(
         evaluation.brier_score,
         lambda: {"probabilities": array(PROBABILITIES), "labels": labels(Y)},
@@ -192,6 +197,31 @@ TABLE = {
     "evaluation.roc_auc": Case(
         evaluation.roc_auc,
         lambda: {"probabilities": array(PROBABILITIES), "labels": labels(Y)},
+    ),
+    "evaluation.accuracy_by_group": Case(
+        evaluation.accuracy_by_group,
+        lambda: {
+            "predictions": labels(Y),
+            "labels": labels(Y),
+            "groups": labels(Y // 2),
+        },
+        {"groups": "words negative"},
+    ),
+    "evaluation.fpr_at_tpr": Case(
+        evaluation.fpr_at_tpr,
+        lambda: {
+            "scores": array(LOGITS[:, 0]),
+            "labels": labels(Y % 2),
+            "tpr": share(0.9),
+        },
+    ),
+    "evaluation.tpr_at_fpr": Case(
+        evaluation.tpr_at_fpr,
+        lambda: {
+            "scores": array(LOGITS[:, 0]),
+            "labels": labels(Y % 2),
+            "fpr": share(0.1),
+        },
     ),
     "evaluation.fit_temperature": Case(
         evaluation.fit_temperature,
@@ -251,6 +281,17 @@ TABLE = {
             "true_masks": "none",
             "titles": "none",
         },
+    ),
+    "plots.explanations": Case(
+        plots.explanations,
+        lambda: {
+            "images": array(IMAGES),
+            "maps": array(IMAGES[..., 0] - 99.0),
+            "titles": thing(list("abcdef")),
+            "number": count(3),
+            "masks": array(IMAGES[..., 0] > 99),
+        },
+        {"titles": "none", "masks": "none"},
     ),
     "plots.pixel_answers": Case(
         plots.pixel_answers,

@@ -34,23 +34,26 @@ from tl_helpers import (
     choosing,
     dense,
     domains,
+    explanation,
     features,
     fewshot,
     finetuning,
     multitask,
     probes,
     profiles,
+    robustness,
     saving,
     selection,
     training,
 )
+from tl_helpers.datasets import ImageSet
 from tl_helpers.features import Features
 
 # without storage and inputs, which are inner parts, and tools, which make the course
 ROOMS = (
     "profiles checks downloads saving scans evaluation datasets backbones training "
     "features probes choosing augmentation finetuning domains adaptation selection "
-    "multitask fewshot plots dense"
+    "multitask fewshot plots dense explanation robustness"
 ).split()
 VALUES = RNG.normal(size=(12, 4)).astype("float32") + Y[:, None]
 ROWS = Features(VALUES, Y)
@@ -68,7 +71,9 @@ EXEMPT = test_fuzz.EXEMPT | {
         "profiles.Profile choosing.Evidence choosing.Rank choosing.Verdict "
         "finetuning.Forgetting selection.Choice selection.Selection "
         "fewshot.EpisodeAccuracy fewshot.Episodes domains.Draw "
-        "dense.AveragePrecision dense.Detection dense.Judged dense.PixelScores".split(),
+        "dense.AveragePrecision dense.Detection dense.Judged dense.PixelScores "
+        "explanation.Curve explanation.Located robustness.GradientCheck "
+        "robustness.Membership robustness.Separation".split(),
         RECORD,
     ),
     **dict.fromkeys(
@@ -76,6 +81,11 @@ EXEMPT = test_fuzz.EXEMPT | {
         "an inner part of trainings, which gets what they made",
     ),
     "dense.DiceLoss": "takes nothing",
+    "robustness.Gaussians": "a record that fit_gaussians makes",
+    **dict.fromkeys(
+        ("robustness.margin", "robustness.log_odds"),
+        "a loss, which takes what an attack hands to it",
+    ),
     "training.check_compiled": "a check",
     "training.check_fits": "a check",
 }
@@ -95,6 +105,9 @@ EVERY = {
     "adaptation.MutualLearning": 4,
     "adaptation.SelfTraining": 4,
     "backbones.export_module": 4,
+    "robustness.check_gradients": 2,
+    "explanation.deletion": 2,
+    "explanation.insertion": 2,
     "selection.dev": 2,
 }
 
@@ -142,6 +155,12 @@ BOXES = np.array([[[1.0, 1, 5, 6], [2, 2, 7, 7]], [[0, 0, 3, 3], [0, 0, 0, 0]]])
 BOX_LABELS = np.array([[0, 1], [1, -1]])
 FOUND = [dense.Detection(x, np.array([0, 1]), np.array([0.9, 0.8])) for x in BOXES]
 PIXEL_LABELS = np.arange(2 * 8 * 8).reshape(2, 8, 8) % 3
+
+
+MAPS = RNG.normal(size=(24, 8, 8))
+MANY_CLASSES = ImageSet(
+    IMAGES.images, np.arange(24) % 4, tuple("abcd"), IMAGES.provenance
+)
 
 
 @cache
@@ -242,6 +261,40 @@ def loaded(path):
 
 def with_shots(num_shots):
     return DRAWN.with_shots(num_shots)
+
+
+def explaining(call, own, **fine):
+    """A function that explains; `own` makes what it takes beside the usual."""
+    return Case(
+        call,
+        lambda: {
+            "model": network(classifier()),
+            "images": numbers(IMAGES.pixels()),
+            "classes": labels(IMAGES.labels),
+            **own(),
+        },
+        {"classes": "none", **fine},
+    )
+
+
+def grey_levels(value):
+    """Argue with a number in [0, 255]."""
+    return fuzz.Argument(value, weight(value).wrong | {"large": lambda: 256})
+
+
+def attacking(call, own, **fine):
+    """A function that attacks; `own` makes what it takes beside the usual."""
+    return Case(
+        call,
+        lambda: {
+            "model": network(classifier()),
+            "images": numbers(IMAGES.pixels()),
+            "labels": labels(IMAGES.labels),
+            "budget": grey_levels(8),
+            **own(),
+        },
+        fine,
+    )
 
 
 def extraction(call):
@@ -562,6 +615,153 @@ TABLE = {
             "size_px": count(8),
         },
         {"boxes": "infinite"},  # the last row is no box, which may be anything
+    ),
+    "explanation.grad_cam": explaining(
+        explanation.grad_cam, lambda: {"block": choice("block1")}, block="none"
+    ),
+    "explanation.occlusion": explaining(
+        explanation.occlusion,
+        lambda: {"patch_px": count(4), "stride_px": count(4), "fill": share(9.0)},
+        fill="none percent",
+    ),
+    "explanation.integrated_gradients": explaining(
+        explanation.integrated_gradients,
+        lambda: {"baseline": share(9.0), "steps": count(2)},
+        baseline="none percent",
+    ),
+    "explanation.completeness_gap": explaining(
+        explanation.completeness_gap,
+        lambda: {"maps": numbers(MAPS), "baseline": share(9.0)},
+        baseline="none percent",
+    ),
+    **{
+        f"explanation.{call.__name__}": explaining(
+            call,
+            lambda: {
+                "maps": numbers(MAPS),
+                "steps": count(2),
+                "fill": share(9.0),
+                "seed": count(0, 0),
+            },
+            fill="none percent",
+        )
+        for call in (explanation.deletion, explanation.insertion)
+    },
+    **{
+        f"explanation.{call.__name__}": Case(
+            call,
+            lambda: {"maps": numbers(MAPS), "masks": numbers(MAPS > 0)},
+        )
+        for call in (explanation.pointing_game, explanation.energy_inside)
+    },
+    "explanation.rank_correlation": Case(
+        explanation.rank_correlation,
+        lambda: {"maps": numbers(MAPS), "others": numbers(-MAPS)},
+    ),
+    "explanation.mosaics": Case(
+        explanation.mosaics,
+        lambda: {
+            "images": rows(MANY_CLASSES),
+            "number": count(2),
+            "seed": count(0, 0),
+        },
+    ),
+    "explanation.randomise_weights": Case(
+        explanation.randomise_weights,
+        lambda: {
+            "model": network(classifier()),
+            "from_block": choice("head"),
+            "seed": count(0, 0),
+        },
+    ),
+    "robustness.fgsm": attacking(
+        robustness.fgsm,
+        lambda: {"labels": IMAGES.labels, "loss": function(robustness.margin)},
+        loss="none",
+    ),
+    "robustness.fgsm without a loss": attacking(robustness.fgsm, dict),
+    "robustness.pgd": attacking(
+        robustness.pgd,
+        lambda: {
+            "steps": count(1),
+            "step_size": positive(2.0),
+            "restarts": count(1),
+            "seed": count(0, 0),
+            "loss": None,
+        },
+        step_size="none",
+    ),
+    "robustness.feature_attack": Case(
+        robustness.feature_attack,
+        lambda: {
+            "network": network(classifier()),
+            "images": numbers(IMAGES.pixels()),
+            "budget": grey_levels(8),
+            "steps": count(1),
+            "step_size": positive(2.0),
+            "seed": count(0, 0),
+        },
+        {"step_size": "none", "images": "row short"},
+    ),
+    "robustness.check_gradients": attacking(
+        robustness.check_gradients,
+        lambda: {"steps": count(1), "seed": count(0, 0)},
+    ),
+    "robustness.separation": Case(
+        robustness.separation,
+        lambda: {"inside": numbers(LOGITS[:, 0]), "outside": numbers(LOGITS[:, 1])},
+        {"inside": "row short", "outside": "row short"},
+    ),
+    "robustness.unsureness": Case(
+        robustness.unsureness,
+        lambda: {"logits": numbers(LOGITS)},
+        {"logits": "row short"},
+    ),
+    "robustness.energy": Case(
+        robustness.energy,
+        lambda: {"logits": numbers(LOGITS), "temperature": positive(2.0)},
+        {"logits": "row short"},
+    ),
+    "robustness.fit_gaussians": Case(
+        robustness.fit_gaussians, lambda: {"train": rows(ROWS)}, {"train": "one_class"}
+    ),
+    "robustness.neighbour_distance": Case(
+        robustness.neighbour_distance,
+        lambda: {
+            "train_values": numbers(VALUES),
+            "values": numbers(VALUES + 1),
+            "num_neighbours": count(2),
+        },
+        {"train_values": "short", "values": "short"},
+    ),
+    "robustness.reduce_bits": Case(
+        robustness.reduce_bits,
+        lambda: {"images": numbers(IMAGES.pixels()), "bits": count(3)},
+        {"images": "row short"},
+    ),
+    "robustness.median_filter": Case(
+        robustness.median_filter,
+        lambda: {"images": numbers(IMAGES.pixels()), "size_px": count(3)},
+        {"images": "row short"},
+    ),
+    "robustness.squeezing_score": Case(
+        robustness.squeezing_score,
+        lambda: {
+            "model": network(classifier()),
+            "images": numbers(IMAGES.pixels()),
+            "bits": count(3),
+            "size_px": count(3),
+        },
+        {"images": "row short"},
+    ),
+    "robustness.membership": Case(
+        robustness.membership,
+        lambda: {
+            "members": rows(Features(LOGITS, Y)),
+            "others": rows(Features(LOGITS + 1, Y)),
+            "fpr": share(0.1),
+        },
+        {"members": "row one_class", "others": "row one_class"},
     ),
     "finetuning.classifier": Case(
         finetuning.classifier,

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 from tiny import tiny_backbone, tiny_images
 
-from tl_helpers import backbones, features
+from tl_helpers import backbones, explanation, features, robustness
 from tl_helpers.adaptation import digit_network
 from tl_helpers.finetuning import classifier
 from tl_helpers.multitask import Classification, MultiTask
@@ -63,3 +63,11 @@ def test_classifier_gives_float32_logits_in_half_precision(half_precision):
     model = classifier(tiny_backbone(), 2)
     assert model.get_layer("block1_conv").compute_dtype == "float16"
     assert model.predict_on_batch(tiny_images().pixels()).dtype == np.float32
+
+
+def test_explanations_and_attacks_are_float32_in_half_precision(half_precision):
+    model, images = classifier(tiny_backbone(), 2), tiny_images(4)
+    cam = explanation.grad_cam(model, images, 1, "block1")
+    attacked = robustness.pgd(model, images, images.labels, 4, 2)
+    assert cam.dtype == attacked.dtype == np.float32
+    assert 0 < np.abs(attacked - images.pixels()).max() <= 4

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 
 from tl_helpers.inputs import (
     check_class_names,
+    check_colours,
     check_features,
     check_flag,
     check_kind,
@@ -16,6 +17,7 @@ from tl_helpers.inputs import (
     check_labels,
     check_not_negative,
     check_numbers,
+    check_pixels,
     check_positive,
     check_rows,
     check_same_classes,
@@ -295,3 +297,32 @@ def test_check_numbers_lets_absent_ones_be_nan():
 def test_check_kind_says_the_way():
     with pytest.raises(ValueError, match="x of type list, expected dict; give {name"):
         check_kind(dict, x=[1])
+
+
+def test_check_pixels_makes_float32_of_any_numbers():
+    images = np.arange(24).reshape(1, 2, 4, 3)
+    for same in (images, images.astype("uint8"), images * 1.0):
+        found = check_pixels(same)
+        assert found.dtype == np.float32 and np.array_equal(found, images)
+    assert not check_pixels(0.0 * images).any()  # black, and no share of 1
+
+
+@pytest.mark.parametrize("worth", [1 / 255, 1.01, -1])
+def test_check_pixels_refuses_another_range(worth):
+    with pytest.raises(ValueError, match=r"expected RGB in \[0, 255\]; multiply"):
+        check_pixels(np.full((1, 2, 2, 3), 255.0 * worth))
+
+
+def test_check_colours_repeats_what_is_given():
+    images = np.arange(24, dtype="float32").reshape(2, 2, 2, 3)
+    assert (check_colours("fill", 7, images) == 7).all()
+    assert (check_colours("fill", (1, 2, 3), images) == [1, 2, 3]).all()
+    assert np.array_equal(check_colours("fill", images[0], images)[1], images[0])
+    mean = check_colours("fill", None, images)
+    assert mean[1, 0, 1].tolist() == images[1].mean(axis=(0, 1)).tolist()
+
+
+@pytest.mark.parametrize("fill", [256, -1, np.nan, "grey", (1, 2), True, [[300] * 3]])
+def test_check_colours_refuses_what_is_none(fill):
+    with pytest.raises(ValueError, match="Got fill.*expected"):
+        check_colours("fill", fill, np.zeros((2, 4, 4, 3), "float32"))

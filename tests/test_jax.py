@@ -14,7 +14,7 @@ from test_multitask import PCGrad, all_tasks, data, trunk
 from test_prototypical import prototypical, toy
 from tiny import moved, tiny_backbone, tiny_images, values_of
 
-from tl_helpers import augmentation, features, fewshot
+from tl_helpers import augmentation, explanation, features, fewshot, robustness
 from tl_helpers.finetuning import (
     BlockRates,
     Stage,
@@ -114,7 +114,28 @@ def test_policies_augment_inside_the_pipeline():
     assert len(batches) == 3 and batches[0][1].shape == (8, 2)
 
 
+def test_what_asks_for_answers_alone_explains_and_scores():
+    model, images = classifier(tiny_backbone(), 2), tiny_images()
+    maps = explanation.occlusion(model, images, patch_px=4, stride_px=4)
+    assert maps.shape == (24, 8, 8)
+    curve = explanation.deletion(model, images, maps, steps=2)
+    assert np.isfinite(curve.areas).all()
+    assert robustness.squeezing_score(model, images).shape == (24,)
+    values = features.compute(tiny_backbone(), images)
+    gaussians = robustness.fit_gaussians((values, images.labels))
+    assert (gaussians.distances(values) >= 0).all()
+    copy = explanation.randomise_weights(model)
+    assert moved(values_of(model), copy)
+
+
 def test_what_needs_tensorflow_says_so():
+    model, images = classifier(tiny_backbone(), 2), tiny_images()
+    for call in (explanation.grad_cam, explanation.integrated_gradients):
+        with pytest.raises(ValueError, match="backend jax, expected tensorflow"):
+            call(model, images)
+    for call in (robustness.fgsm, robustness.pgd):
+        with pytest.raises(ValueError, match="backend jax, expected tensorflow"):
+            call(model, images, images.labels, 8)
     with pytest.raises(ValueError, match="backend jax, expected tensorflow"):
         PCGrad(trunk(), all_tasks())
     with pytest.raises(ValueError, match="backend jax, expected tensorflow"):

@@ -32,6 +32,7 @@ from tl_helpers.adaptation import (
 from tl_helpers.backbones.applications import Preprocessing
 from tl_helpers.backbones.embedded import build_network
 from tl_helpers.domains import adapt_batch_norm
+from tl_helpers.explanation import randomise_weights
 from tl_helpers.fewshot import PrototypicalNetwork
 from tl_helpers.finetuning import BlockRates, classifier
 from tl_helpers.multitask import Angle, Box, Classification, Mask, MultiTask, PCGrad
@@ -113,6 +114,7 @@ MADE = {
     "classifier": lambda _: classifier(tiny_backbone(), 2),
     "dense_network": lambda _: dense_network(3, (4,), 2, batch_norm=True),
     "digit_network": lambda _: digit_network(20)[0],
+    "randomise_weights": lambda _: randomise_weights(classifier(tiny_backbone(), 2)),
     "linear_head": lambda _: probes.linear_head(3, 2),
     "warmup_cosine": lambda _: compiled(
         keras.optimizers.Adam(training.warmup_cosine(0.1, 9))

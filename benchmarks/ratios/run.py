@@ -23,6 +23,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import adapting
+import attacking
 import augmenting
 import choosing
 import episodes
@@ -288,6 +289,8 @@ BENCHMARKS = {
     "episodes": episodes.measure_episodes,
     "placing_steps": placing.measure_placing_steps,
     "average_precision": placing.measure_average_precision,
+    "grad_cam": attacking.measure_grad_cam,
+    "pgd_step": attacking.measure_pgd_step,
     "course": measure_course,
 }
 

@@ -2,7 +2,12 @@
 
 from tl_helpers.evaluation.answers import accuracy, balanced_accuracy, confusion
 from tl_helpers.evaluation.comparison import Difference, compare_paired
-from tl_helpers.evaluation.intervals import binomial_interval, bootstrap_interval
+from tl_helpers.evaluation.groups import GroupAccuracy, accuracy_by_group
+from tl_helpers.evaluation.intervals import (
+    auc_interval,
+    binomial_interval,
+    bootstrap_interval,
+)
 from tl_helpers.evaluation.probabilities import (
     Calibration,
     brier_score,
@@ -10,15 +15,19 @@ from tl_helpers.evaluation.probabilities import (
     fit_temperature,
     roc_auc,
 )
+from tl_helpers.evaluation.rates import fpr_at_tpr, tpr_at_fpr
 from tl_helpers.evaluation.seeds import Spread, summarise
 from tl_helpers.evaluation.table import ScoreTable
 
 __all__ = [
     "Calibration",
     "Difference",
+    "GroupAccuracy",
     "ScoreTable",
     "Spread",
     "accuracy",
+    "accuracy_by_group",
+    "auc_interval",
     "balanced_accuracy",
     "binomial_interval",
     "bootstrap_interval",
@@ -27,6 +36,8 @@ __all__ = [
     "compare_paired",
     "confusion",
     "fit_temperature",
+    "fpr_at_tpr",
     "roc_auc",
     "summarise",
+    "tpr_at_fpr",
 ]

@@ -1,9 +1,9 @@
 """One list of numbers -> the 95% confidence interval of what it estimates."""
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
-from tl_helpers.inputs import check_callable, check_numbers, check_whole
+from tl_helpers.inputs import check_callable, check_numbers, check_share, check_whole
 
 BATCH_NUMBERS = 10_000_000  # 80 MB of float64
 
@@ -72,3 +72,38 @@ def binomial_interval(num_right, num_images):
         method="wilson"
     )
     return float(interval.low), float(interval.high)
+
+
+def auc_interval(auc, num_ones, num_zeros):
+    """95% confidence interval of an AUC measured on independent images.
+
+    All AUCs from which the measured one lies no more than 1.96 standard errors away,
+    with the error that they would have themselves: at an AUC of 1 it still has a width.
+
+    Args:
+        auc: float in [0, 1], as of `roc_auc` for two classes.
+        num_ones: int >= 1, images of class 1.
+        num_zeros: int >= 1, images of class 0.
+
+    Returns:
+        (low, high) in [0, 1].
+
+    Raises:
+        ValueError: no share, or counts that are none.
+
+    Source: Newcombe 2006, doi:10.1002/sim.2324, method 5.
+    """
+    check_share(auc=auc)
+    check_whole(1, num_ones=num_ones, num_zeros=num_zeros)
+    z, mean_number = stats.norm.ppf(0.975), (num_ones + num_zeros) / 2
+
+    def beyond(true, measured):
+        spread = 1 + (mean_number - 1) * ((1 - true) / (2 - true) + true / (1 + true))
+        variance = true * (1 - true) * spread / (num_ones * num_zeros)
+        return measured - true - z * np.sqrt(variance)
+
+    def lower_end(measured):
+        just_below = measured * (1 - 1e-9)  # 1 itself would have no error
+        return optimize.brentq(beyond, 0, just_below, measured) if measured else 0.0
+
+    return float(lower_end(auc)), float(1 - lower_end(1 - auc))

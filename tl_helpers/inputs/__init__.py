@@ -25,6 +25,7 @@ from tl_helpers.inputs.classes import (
     check_same_classes,
     check_target_labels,
 )
+from tl_helpers.inputs.pixels import check_colours, check_pixels
 from tl_helpers.inputs.rows import (
     TINY,
     check_corners,
@@ -45,6 +46,7 @@ __all__ = [
     "check_choice",
     "check_class_names",
     "check_class_weight",
+    "check_colours",
     "check_corners",
     "check_domains",
     "check_features",
@@ -55,6 +57,7 @@ __all__ = [
     "check_mapping",
     "check_not_negative",
     "check_numbers",
+    "check_pixels",
     "check_positive",
     "check_rows",
     "check_same_classes",

@@ -8,6 +8,7 @@ from tl_helpers.plots.curves import (
     pareto,
     reliability,
 )
+from tl_helpers.plots.explanations import explanations
 from tl_helpers.plots.images import activation_maps, filters, one_of_each, show_images
 from tl_helpers.plots.intervals import gains, scores
 from tl_helpers.plots.maps import confusion_matrix, cosines, domains, feature_map
@@ -25,6 +26,7 @@ __all__ = [
     "cosines",
     "detections",
     "domains",
+    "explanations",
     "feature_map",
     "filters",
     "gains",

@@ -1,5 +1,7 @@
 """Images and what a network makes of them."""
 
+import textwrap
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -15,6 +17,7 @@ from tl_helpers.inputs import (
 )
 
 SIDE_IN = 1.15  # of one image that is to be judged, not only seen
+LETTERS = 16  # of a row's name in a line: as long as an image is high
 
 
 def show_images(images, titles=None, columns=10, size_in=0.95):
@@ -57,6 +60,14 @@ def sheet(rows, columns, size_in):
     for axis in axes.flat:
         axis.axis("off")
     return figure, list(axes.flat)
+
+
+def name_rows(axes, names):
+    """Write names up the left side of axes, one a row."""
+    look = {"rotation": 90, "ha": "right", "va": "center", "fontsize": 8}
+    for axis, name in zip(axes, names, strict=True):
+        wrapped = textwrap.fill(name, LETTERS)
+        axis.text(-0.04, 0.5, wrapped, transform=axis.transAxes, **look)
 
 
 def checked_titles(titles, count):

@@ -1,7 +1,5 @@
 """Classes of pixels over the images that they belong to: the truth and answers."""
 
-import textwrap
-
 import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
@@ -16,9 +14,14 @@ from tl_helpers.inputs import (
     check_numbers,
     check_whole,
 )
-from tl_helpers.plots.images import SIDE_IN, check_image, checked_titles, sheet
+from tl_helpers.plots.images import (
+    SIDE_IN,
+    check_image,
+    checked_titles,
+    name_rows,
+    sheet,
+)
 
-LETTERS = 16  # of a row's name in a line: as long as an image is high
 TINT = 0.65  # of a class's colour over the grey image
 IGNORED_SHADES = 0.25, 0.75  # of a chequer over pixels that nobody asks about
 
@@ -111,10 +114,7 @@ def _draw(images, truth, answers, names, titles, columns):
         for axis, classes in zip(axes[1:, place], rows.values(), strict=True):
             own = _tinted(images[column], classes[column])
             axis.imshow(own, interpolation="nearest")
-    for axis, name in zip(axes[:, 0], ["image", *rows], strict=True):
-        look = {"rotation": 90, "ha": "right", "va": "center", "fontsize": 8}
-        wrapped = textwrap.fill(name, LETTERS)
-        axis.text(-0.04, 0.5, wrapped, transform=axis.transAxes, **look)
+    name_rows(axes[:, 0], ["image", *rows])
     handles = [Patch(color=_colour(1 + k), label=x) for k, x in enumerate(names)]
     if (truth[columns] == IGNORED).any():
         handles.append(Patch(fc="0.75", ec="0.25", hatch="xxx", label="ignored"))
