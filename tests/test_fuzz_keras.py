@@ -389,6 +389,7 @@ TABLE = {
             "batch_size": count(4),
             "seed": count(0, 0),
             "augment": function(policy()),
+            "targets": choice("labels"),
         },
         {"augment": "none", "images": "row one_class"},
     ),

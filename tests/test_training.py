@@ -1,5 +1,7 @@
 """Fresh starts, a number of steps, one schedule, and answers of rows in memory."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -61,6 +63,21 @@ def test_fit_steps_sees_the_same_order_for_a_seed():
         log = training.fit_steps(network, tiny_images(), 3, batch_size=5, seed=seed)
         losses.append(log["loss"])
     assert losses[0] == losses[2] != losses[1]
+
+
+def test_fit_steps_teaches_a_class_for_every_pixel():
+    images = tiny_images()
+    pixels = np.repeat(np.repeat(images.labels[:, None, None], 8, 1), 8, 2) + 1
+    images = dataclasses.replace(images, extras={"pixel_labels": pixels})
+    layers = [keras.Input((8, 8, 3)), keras.layers.Rescaling(1 / 255)]
+    network = keras.Sequential([*layers, keras.layers.Conv2D(3, 1)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    network.compile(keras.optimizers.Adam(0.1), loss)
+    training.fit_steps(network, images, 60, 8, seed=0, targets="pixel_labels")
+    answers = training.predict_logits(network, images).argmax(axis=-1)
+    assert (answers == pixels).mean() > 0.9
+    with pytest.raises(ValueError, match="images without boxes and box_labels"):
+        training.fit_steps(network, images, 1, 8, seed=0, targets="boxes")
 
 
 def test_fit_steps_traces_a_training_once():

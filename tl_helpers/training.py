@@ -86,7 +86,16 @@ def check_compiled(model):
         )
 
 
-def fit_steps(model, images, num_steps, batch_size, seed, augment=None, **settings):
+def fit_steps(
+    model,
+    images,
+    num_steps,
+    batch_size,
+    seed,
+    augment=None,
+    targets="labels",
+    **settings,
+):
     """Train for a number of steps, however many images there are.
 
     Args:
@@ -96,13 +105,15 @@ def fit_steps(model, images, num_steps, batch_size, seed, augment=None, **settin
         batch_size: int >= 1.
         seed: int, decides the order of the images.
         augment: as in `ImageSet.batches`.
+        targets: as in `ImageSet.batches`.
         **settings: of `keras.Model.fit`, such as callbacks or validation_data.
 
     Returns:
         {name: [value]} as in the history of `fit`, of one epoch with all the steps.
 
     Raises:
-        ValueError: no compiled model, no ImageSet, or numbers out of their range.
+        ValueError: no compiled model, no ImageSet, numbers out of their range, or
+            targets that the images lack.
     """
     check_kind(ImageSet, images=images)
     check_whole(1, images=len(images), num_steps=num_steps, batch_size=batch_size)
@@ -111,7 +122,7 @@ def fit_steps(model, images, num_steps, batch_size, seed, augment=None, **settin
         check_callable(augment=augment)
     build_optimizer(model)
     # no global seed here: setting TensorFlow's throws away what it has compiled
-    batches = images.batches(batch_size, shuffle=True, seed=seed, augment=augment)
+    batches = images.batches(batch_size, True, seed, augment, targets)
     settings = {"verbose": 0} | settings
     return model.fit(batches.repeat(), steps_per_epoch=num_steps, **settings).history
 

@@ -75,9 +75,7 @@ def fit(model, images, steps, rate, seed):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     schedule = training.warmup_cosine(rate, steps)
     model.compile(keras.optimizers.Adam(schedule), loss, steps_per_execution=10)
-    training.build_optimizer(model)
-    data = images.batches(BATCH_SIZE, shuffle=True, seed=seed, targets="pixel_labels")
-    model.fit(data.repeat(), steps_per_epoch=steps, verbose=0)
+    training.fit_steps(model, images, steps, BATCH_SIZE, seed, targets="pixel_labels")
 
 
 def train(arm, images, seed):

@@ -68,9 +68,7 @@ def fit(model, images, targets, steps, rate, seed):
         )
     schedule = training.warmup_cosine(rate, steps)
     model.compile(keras.optimizers.Adam(schedule), loss)
-    training.build_optimizer(model)
-    data = images.batches(BATCH_SIZE, shuffle=True, seed=seed, targets=targets)
-    model.fit(data.repeat(), steps_per_epoch=steps, verbose=0)
+    training.fit_steps(model, images, steps, BATCH_SIZE, seed, targets=targets)
 
 
 def train(make, arm, images, targets, num_classes, seed):
