@@ -1,6 +1,5 @@
 """Which tests run where, and a world without the user's caches and without network."""
 
-import builtins
 import os
 import socket
 
@@ -17,19 +16,6 @@ SETTINGS = """
     TL_PROFILE TL_DATASET TL_BACKBONE TL_OFFLINE TL_STRICT TL_DETERMINISTIC
 """.split()
 OPT_IN = {"slow": "takes a minute or more", "network": "downloads"}
-# Files whose tests touch neither Keras nor TensorFlow: .ci/run need not repeat them
-# under Colab's versions of these. A file that is not named here runs there, too.
-PLAIN = """
-    browser bundled chapters checks ci course downloads evaluation exercises files
-    fuzz glossary inputs lessons medical package pictures plots quiz real record
-    render_lungs render_solids scans set_up site stamps
-""".split()
-
-
-def pytest_itemcollected(item):
-    """Mark the plain tests."""
-    if item.path.stem.removeprefix("test_") in PLAIN:
-        item.add_marker("plain")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -56,23 +42,6 @@ def _own_world(request, monkeypatch, tmp_path):
     if not request.node.get_closest_marker("realdata"):
         monkeypatch.delenv("TL_DATA_DIR", raising=False)
     monkeypatch.setenv("TL_CACHE_DIR", str(tmp_path / "tl-cache"))
-
-
-@pytest.fixture(autouse=True)
-def _no_keras(request, monkeypatch):
-    """Let no plain test import what it says that it does not need."""
-    if not request.node.get_closest_marker("plain"):
-        return
-    ordinary = builtins.__import__
-
-    def refuse_keras(name, *given, **named):
-        if name.partition(".")[0] in ("keras", "tensorflow"):
-            raise AssertionError(
-                f"A plain test imported {name}; take its file out of PLAIN in conftest."
-            )
-        return ordinary(name, *given, **named)
-
-    monkeypatch.setattr(builtins, "__import__", refuse_keras)
 
 
 @pytest.fixture(autouse=True)
