@@ -12,8 +12,6 @@ from PIL import Image
 from tl_helpers import datasets
 from tl_helpers.datasets import uploads
 
-pytestmark = pytest.mark.plain
-
 
 def png(colour=(200, 30, 10)):
     file = io.BytesIO()
