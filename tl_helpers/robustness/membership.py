@@ -7,6 +7,7 @@ from scipy.special import log_softmax
 
 from tl_helpers import evaluation
 from tl_helpers.inputs import check_labelled, check_labels, check_numbers
+from tl_helpers.robustness.outliers import separation
 
 
 class Membership(NamedTuple):
@@ -56,12 +57,10 @@ def membership(members, others, fpr=0.01):
         (arXiv:2112.03570).
     """
     losses = [_losses(*one) for one in (("members", members), ("others", others))]
+    auc, low, high, _ = separation(*losses)  # a member is what looks familiar
     is_member = np.repeat([1, 0], [len(x) for x in losses])
-    scores = -np.concatenate(losses)
-    auc = evaluation.roc_auc(scores, is_member)
-    interval = evaluation.auc_interval(auc, *map(len, losses))
-    found = evaluation.tpr_at_fpr(scores, is_member, fpr)
-    return Membership(auc, *interval, found, fpr)
+    found = evaluation.tpr_at_fpr(-np.concatenate(losses), is_member, fpr)
+    return Membership(auc, low, high, found, fpr)
 
 
 def _losses(name, rows):
