@@ -12,15 +12,16 @@ whose weights were all drawn anew. Every run leaves a file in build/explaining a
 not repeated.
 """
 
+from dataclasses import replace
 from functools import cache
 
 import keras
 import numpy as np
 from runs import run_once, seeds_asked, study
+from surfaces import SIZE_PX, defects, tiles
 
 from tl_helpers import (
     backbones,
-    datasets,
     evaluation,
     explanation,
     features,
@@ -28,9 +29,8 @@ from tl_helpers import (
     probes,
     training,
 )
-from tl_helpers.datasets.places import IGNORED
 
-SIZE_PX, BATCH_SIZE, STEPS, RATE = 128, 16, 150, 1e-4
+BATCH_SIZE, STEPS, RATE = 16, 150, 1e-4
 PATCH_PX, STRIDE_PX = 32, 16
 
 
@@ -41,20 +41,15 @@ def kept():
     return study("explaining", size_px=SIZE_PX, patch_px=PATCH_PX, **knobs)
 
 
-def tiles(seed):
-    """Return (training images, test images) of two classes, no tile in both."""
-    images = datasets.load("magnetic_tile", "all", size_px=SIZE_PX)
-    labels = images.extras["pixel_labels"]
-    is_defect = ((labels > 0) & (labels != IGNORED)).any(axis=(1, 2))
-    extras = {name: images.extras[name] for name in ("group", "pixel_labels")}
-    two = datasets.ImageSet(
-        images.pixels(slice(None)),
-        is_defect.astype(int),
-        ("free", "defect"),
-        images.provenance,
-        extras,
+def with_or_without(images):
+    """Two classes of tiles in the place of a class for every kind of defect."""
+    mask = defects(images.extras["pixel_labels"])
+    return replace(
+        images,
+        labels=mask.any(axis=(1, 2)).astype(int),
+        class_names=("free", "defect"),
+        extras={"mask": mask},
     )
-    return datasets.split(two, 0.6, 0.4, groups=extras["group"], seed=seed)
 
 
 def trained(train, seed):
@@ -76,7 +71,7 @@ def maps_of(model, images, seed):
     classes = np.ones(len(images), int)
     blocks = list(model.block_layers)
     shape = (len(images), SIZE_PX, SIZE_PX)
-    away = np.abs(np.arange(SIZE_PX) - (SIZE_PX - 1) / 2)
+    away = np.arange(SIZE_PX) - (SIZE_PX - 1) / 2
     middle = np.maximum(0, SIZE_PX / 4 - np.hypot(away[:, None], away))
     drawn = explanation.randomise_weights(model, blocks[0], seed)
     occluded = explanation.occlusion(model, images, classes, PATCH_PX, STRIDE_PX)
@@ -98,17 +93,16 @@ def maps_of(model, images, seed):
 def measure(seed):
     """Everything of one seed."""
     keras.utils.set_random_seed(seed)
-    train, test = tiles(seed)
+    train, test = map(with_or_without, tiles(seed))
     model = trained(train, seed)
     logits = training.predict_logits(model, test)
     found = {
         "accuracy": float((logits.argmax(axis=1) == test.labels).mean()),
         "auc": float(evaluation.roc_auc(logits[:, 1] - logits[:, 0], test.labels)),
     }
-    defects = test[np.flatnonzero(test.labels == 1)]
-    labels = defects.extras["pixel_labels"]
-    masks = (labels > 0) & (labels != IGNORED)
-    for name, maps in maps_of(model, defects, seed).items():
+    explained = test[test.labels == 1]
+    masks = explained.extras["mask"]
+    for name, maps in maps_of(model, explained, seed).items():
         energy = explanation.energy_inside(maps, masks).inside
         points = explanation.pointing_game(maps, masks).inside
         found[f"{name}: energy"] = float(energy.mean())

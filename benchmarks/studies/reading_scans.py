@@ -47,11 +47,15 @@ TABLE = Path(__file__).resolve().parents[2] / "data" / "reading_scans.json"
 @cache
 def slices():
     """Return the slices of scanner `a`, the middle enlarged."""
-    lungs = datasets.load("phantom_lungs", "a")
-    cut = slice((48 - CROP_MM) // 2, (48 + CROP_MM) // 2)
-    extras = {name: lungs.extras[name] for name in ("patient", "nodule")}
-    middle = replace(lungs, images=lungs.images[:, cut, cut], extras=extras)
-    return middle.resized(SIZE_PX)
+    return middle_of(datasets.load("phantom_lungs", "a"), CROP_MM).resized(SIZE_PX)
+
+
+def middle_of(images, side_px):
+    """Cut out the middle of every image; of its extras those of a number stay."""
+    start = (images.images.shape[1] - side_px) // 2
+    cut = slice(start, start + side_px)
+    numbers = {key: rows for key, rows in images.extras.items() if rows.ndim == 1}
+    return replace(images, images=images.images[:, cut, cut], extras=numbers)
 
 
 def draw(num_patients, fold, split):

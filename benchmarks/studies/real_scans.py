@@ -16,14 +16,13 @@ The numbers are areas under the ROC curve, and for pneumonia the accuracy at 0.5
 published. Every run leaves a file in build/real_scans and is not repeated.
 """
 
-from dataclasses import replace
 from functools import cache, partial
 
 import keras
 import numpy as np
+from reading_scans import middle_of
 from runs import run_once, seeds_asked, study
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, roc_auc_score
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -50,12 +49,7 @@ def images_of(name, part):
         return datasets.load(name, part, size_px=SIZE_PX)
     images = datasets.load(name, "nodules")
     if part == "middles":
-        side = images.images.shape[1]
-        cut = slice((side - CROP_PX) // 2, (side + CROP_PX) // 2)
-        middles = images.images[:, cut, cut]
-        plain = {k: v for k, v in images.extras.items() if k not in ("hu", "mask")}
-        del plain["planes_hu"]
-        images = replace(images, images=middles, extras=plain)
+        images = middle_of(images, CROP_PX)
     return images.resized(SIZE_PX)[images.extras["malignancy"] != 3]
 
 
@@ -70,7 +64,7 @@ def by_hand(images):
     """What needs no network: volume where it is known, else simple grey values."""
     if "volume_voxels" in images.extras:
         return np.log(images.extras["volume_voxels"])[:, None]
-    grey = images.pixels(slice(None))[..., 0].astype(float)
+    grey = images.pixels()[..., 0].astype(float)
     middle = grey[:, SIZE_PX // 3 : -SIZE_PX // 3, SIZE_PX // 3 : -SIZE_PX // 3]
     spread = grey.std(axis=(1, 2))
     return np.stack([grey.mean(axis=(1, 2)), middle.mean(axis=(1, 2)), spread], axis=1)
@@ -83,44 +77,43 @@ def rows_of(name, part, arm):
     if arm == "by hand":
         return by_hand(images)
     if arm == "pixels":
-        small = images.resized(24).pixels(slice(None))[..., 0]
+        small = images.resized(24).pixels()[..., 0]
         return small.reshape(len(small), -1).astype(float)
     values = features.extract(network(arm.startswith("probe")), images).values
     if arm == "probe and by hand":
-        values = np.concatenate([values, 10 * standard(by_hand(images))], axis=1)
+        own = 10 * features.standardise(by_hand(images))
+        values = np.concatenate([values, own], axis=1)
     return values
 
 
-def standard(values):
-    """Columns with mean 0 and deviation 1."""
-    return (values - values.mean(axis=0)) / values.std(axis=0)
+def folds_of(number, grouped, seed):
+    """Folds with the same share of every class; with groups, those stay whole."""
+    kind = StratifiedGroupKFold if grouped else StratifiedKFold
+    return kind(number, shuffle=True, random_state=seed)
 
 
 def linear(seed, grouped):
     """Logistic regression; three folds of the training rows choose its penalty."""
     model = LogisticRegression(class_weight="balanced", max_iter=500)
-    folds = (StratifiedGroupKFold if grouped else StratifiedKFold)(
-        3, shuffle=True, random_state=seed
-    )
     settings = {"logisticregression__C": STRENGTHS}
     whole = make_pipeline(StandardScaler(), model)
+    folds = folds_of(3, grouped, seed)
     return GridSearchCV(whole, settings, scoring="roc_auc", cv=folds)
 
 
 def cross_validate(name, part, arm, grouped, seed):
     """Area under the curve, mean over the folds."""
     images, values = images_of(name, part), rows_of(name, part, arm)
-    folds = (StratifiedGroupKFold if grouped else StratifiedKFold)(
-        FOLDS, shuffle=True, random_state=seed
-    )
     patients, found = images.extras["patient"], []
-    for learn, ask in folds.split(values, images.labels, patients):
+    for learn, ask in folds_of(FOLDS, grouped, seed).split(
+        values, images.labels, patients
+    ):
         groups = {"groups": patients[learn]} if grouped else {}
         fitted = linear(seed, grouped).fit(
             values[learn], images.labels[learn], **groups
         )
         scores = fitted.decision_function(values[ask])
-        found.append(roc_auc_score(images.labels[ask], scores))
+        found.append(evaluation.roc_auc(scores, images.labels[ask]))
     return {"auc": float(np.mean(found))}
 
 
@@ -134,8 +127,11 @@ def pneumonia(arm, seed):
         rows = [rows_of("pneumoniamnist", part, arm) for part in ("train", "test")]
         fitted = linear(seed, False).fit(rows[0], train.labels)
         scores = fitted.decision_function(rows[1])
-    found = {"auc": float(roc_auc_score(test.labels, scores))}
-    return found | {"accuracy": float(accuracy_score(test.labels, scores > 0))}
+    right = (scores > 0) == test.labels
+    return {
+        "auc": evaluation.roc_auc(scores, test.labels),
+        "accuracy": float(right.mean()),
+    }
 
 
 def trained(arm, train, seed):
@@ -143,24 +139,25 @@ def trained(arm, train, seed):
     keras.utils.set_random_seed(seed)
     backbone = backbones.load("MobileNetV2", pretrained=arm == "fine-tuned")
     model = finetuning.classifier(backbone, 2)
-    counts = np.bincount(train.labels)
-    weights = dict(enumerate(len(train) / (2 * counts)))  # the rare class counts more
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    stages = [(STEPS, RATE, True)]
-    if arm == "fine-tuned":
-        stages = [(STEPS // 3, RATE, None), (STEPS - STEPS // 3, SLOW, False)]
-    for number, (steps, rate, batch_norm) in enumerate(stages):
-        if batch_norm is not None:
-            finetuning.thaw(model, next(iter(model.block_layers)), batch_norm)
-        schedule = training.warmup_cosine(rate, steps)
-        model.compile(keras.optimizers.Adam(schedule), loss)
-        again = {"class_weight": weights}
-        training.fit_steps(
-            model, train, steps, BATCH_SIZE, seed + 100 * number, **again
-        )
-    if arm == "scratch":  # 300 steps leave the running averages behind
-        model = adapt_batch_norm(model, train)
+    first = next(iter(model.block_layers))
+    if arm == "scratch":
+        finetuning.thaw(model, first, batch_norm=True)
+        fit(model, train, STEPS, RATE, seed)
+        model = adapt_batch_norm(model, train)  # 300 steps leave the averages behind
+    else:
+        fit(model, train, STEPS // 3, RATE, seed)
+        finetuning.thaw(model, first)
+        fit(model, train, STEPS - STEPS // 3, SLOW, seed + 100)
     return training.predict_logits(model, images_of("pneumoniamnist", "test"))
+
+
+def fit(model, train, steps, rate, seed):
+    """Train for a number of steps, the rare class counting more."""
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    schedule = training.warmup_cosine(rate, steps)
+    model.compile(keras.optimizers.Adam(schedule), loss)
+    weights = dict(enumerate(len(train) / (2 * np.bincount(train.labels))))
+    training.fit_steps(model, train, steps, BATCH_SIZE, seed, class_weight=weights)
 
 
 LINEAR = ("by hand", "pixels", "untrained twin", "probe")

@@ -87,12 +87,17 @@ def train(make, arm, images, targets, num_classes, seed):
     return model
 
 
+def defects(labels):
+    """Where pixels are of a defect, bool, whatever its kind."""
+    return (labels > 0) & (labels != IGNORED)
+
+
 def score_tiles(answers, images):
     """Return overlaps and the share of right pixels."""
     labels = images.extras["pixel_labels"]
     scores = dense.score_pixels(answers, labels, images.class_names)
     is_known = labels != IGNORED
-    is_there, is_said = (labels > 0) & is_known, (answers > 0) & is_known
+    is_there, is_said = defects(labels), (answers > 0) & is_known
     return {
         "pixels": scores.accuracy,
         "kinds": scores.mean_overlap,
