@@ -21,7 +21,7 @@ def share_inside(distance):
 
 
 def unit(vector):
-    """Scale a vector (3,) to length 1."""
+    """Scale a vector (n,) to length 1."""
     return vector / np.sqrt((vector**2).sum())
 
 
@@ -122,10 +122,10 @@ class Ellipsoid:
 
     def __init__(self, rng, centre, radius_mm, waviness):
         stretch = np.clip(rng.normal(0, 0.1, 3), -0.15, 0.15)
-        quaternion = rng.normal(size=4)
+        quaternion = unit(rng.normal(size=4))
         self.centre = centre
         self.half_axes_mm = radius_mm * np.exp(stretch - stretch.mean())
-        self._pose = rotation_matrix(quaternion / np.sqrt((quaternion**2).sum()))
+        self._pose = rotation_matrix(quaternion)
         self._bumps = [(draw_direction(rng), rng.uniform(-1, 1)) for _ in range(12)]
         self._height_mm = waviness * radius_mm
 

@@ -11,7 +11,6 @@ Axes: z towards the head, y towards the back, x towards the patient's left, in m
 the middle of the block.
 """
 
-import io
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +26,7 @@ from lung_shapes import (
     share_inside,
     unit,
 )
-from render_solids import sheet_of, webp, write_whole
+from render_solids import sheet_of, webp, write_arrays, write_domains, write_whole
 from scipy.ndimage import gaussian_filter
 from tqdm import tqdm
 
@@ -361,9 +360,8 @@ def write_scanner(folder, name):
     write_whole(folder / f"{name}.webp", webp(sheet_of(np.concatenate(tiles))))
     sheet = sheet_of(np.concatenate(masks).astype(np.uint8) * np.uint8(255))
     write_whole(folder / f"{name}_mask.webp", webp(sheet))
-    buffer = io.BytesIO()
-    np.savez(buffer, **_compact(table), hu_scale=[LOWEST_HU, STEP_HU])
-    write_whole(folder / f"{name}.npz", buffer.getvalue())
+    facts = _compact(table) | {"hu_scale": [LOWEST_HU, STEP_HU]}
+    write_arrays(folder / f"{name}.npz", **facts)
 
 
 def _compact(table):
@@ -383,10 +381,7 @@ def _compact(table):
 
 def main(folder=Path(__file__).parent / "phantom_lungs"):
     """Render both scanners into the folder."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in SCANNERS:
-        write_scanner(folder, name)
+    write_domains(folder, write_scanner, SCANNERS)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ stand on one ground, hide parts of each other and throw shadows on each other. S
 Axes: x right, y up, z towards the camera, which stands at (0, 0, CAMERA_DISTANCE).
 """
 
-import io
 import sys
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from render_solids import (
     sheet_of,
     webp,
     wrap_patch,
+    write_arrays,
     write_domains,
     write_whole,
 )
@@ -301,14 +301,12 @@ def write_domain(folder, domain, count=PER_DOMAIN):
     write_whole(folder / f"{domain}.webp", webp(sheet_of(np.stack(images))))
     objects = webp(sheet_of(np.stack(instances)))
     write_whole(folder / f"{domain}_objects.webp", objects)
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
+    write_arrays(
+        folder / f"{domain}.npz",
         labels=_padded(labels, -1).astype(np.int8),
         visible=_padded(visible, 0).astype(np.float32),
         class_names=np.array(CLASS_NAMES),
     )
-    write_whole(folder / f"{domain}.npz", buffer.getvalue())
 
 
 def _padded(rows, empty):

@@ -339,15 +339,20 @@ def write_domain(folder, domain, per_class=PER_CLASS):
     images, depths, poses = map(np.stack, zip(*rendered, strict=True))
     write_whole(folder / f"{domain}.webp", webp(sheet_of(images)))
     write_whole(folder / f"{domain}_depth.webp", webp(sheet_of(depths)))
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
+    write_arrays(
+        folder / f"{domain}.npz",
         labels=np.arange(len(images)) % len(SHAPES),
         pose=poses,
         class_names=np.array(CLASS_NAMES),
         depth_scale=np.array([DEPTH_NEAR, DEPTH_STEP]),
     )
-    write_whole(folder / f"{domain}.npz", buffer.getvalue())
+
+
+def write_arrays(path, **arrays):
+    """Write arrays into one .npz file, whole or not at all."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_whole(path, buffer.getvalue())
 
 
 def main(folder=Path(__file__).parent / "solids"):
@@ -355,16 +360,17 @@ def main(folder=Path(__file__).parent / "solids"):
     write_domains(folder, write_domain)
 
 
-def write_domains(folder, write_domain):
+def write_domains(folder, write_domain, domains=DOMAINS):
     """Make a folder and write every domain into it.
 
     Args:
         folder: str or Path.
         write_domain: callable (folder, domain).
+        domains: their names.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for domain in DOMAINS:
+    for domain in domains:
         write_domain(folder, domain)
 
 

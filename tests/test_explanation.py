@@ -7,11 +7,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers, ops
 from scipy import stats
-from tiny import PROVENANCE, moved, tiny_backbone, tiny_images, values_of
+from tiny import (
+    PROVENANCE,
+    learning_classifier,
+    moved,
+    pixels,
+    tiny_backbone,
+    tiny_images,
+    values_of,
+)
 
 from tl_helpers import dense, explanation
 from tl_helpers.datasets import ImageSet
-from tl_helpers.finetuning import classifier, thaw
+from tl_helpers.finetuning import classifier
 
 MAPS = (explanation.grad_cam, explanation.occlusion, explanation.integrated_gradients)
 PATCH = {explanation.occlusion: {"patch_px": 4, "stride_px": 3}}
@@ -22,21 +30,9 @@ def maps_of(explain, model, images, **settings):
     return explain(model, images, **PATCH.get(explain, {}) | settings)
 
 
-def pixels(*shape, seed=0):
-    rng = np.random.default_rng(seed)
-    return rng.uniform(0, 255, (*shape, 3)).astype("float32")
-
-
 @pytest.fixture(scope="module")
 def network():
-    """A classifier with random weights whose BatchNormalization may learn."""
-    keras.utils.set_random_seed(7)
-    model = classifier(tiny_backbone(), 3, hidden_units=(4,), dropout=0.5)
-    for weight in model.weights:
-        if "norm" in weight.path:
-            weight.assign(keras.random.uniform(weight.shape, 0.5, 1.5))
-    thaw(model, "block1", batch_norm=True)
-    return model
+    return learning_classifier(4)
 
 
 # --- What all of them share -------------------------------------------------------

@@ -1,22 +1,15 @@
 """The renderer of phantom lungs: it repeats the shipped files and keeps its word."""
 
-import importlib
-import sys
-
 import numpy as np
 import pytest
+from renderers import SCRIPTS, check_repeats_the_shipped_files, script
 from sklearn.metrics import roc_auc_score
 
-from tl_helpers import profiles
 from tl_helpers.datasets import bundled
 from tl_helpers.scans import to_rgb
 
-SCRIPTS = profiles.data_dir()
-if not (SCRIPTS / "render_lungs.py").exists():
-    pytest.skip("needs a clone: data/render_lungs.py", allow_module_level=True)
-sys.path.insert(0, str(SCRIPTS))
-lung_shapes = importlib.import_module("lung_shapes")
-render_lungs = importlib.import_module("render_lungs")
+lung_shapes = script("lung_shapes")
+render_lungs = script("render_lungs")
 PARTS = tuple(render_lungs.SCANNERS)
 
 
@@ -53,12 +46,7 @@ def test_render_repeats_the_shipped_patient(part, patient):
 
 @pytest.mark.slow
 def test_main_repeats_the_shipped_files(tmp_path):
-    render_lungs.main(tmp_path / "phantom_lungs")
-    shipped = sorted((SCRIPTS / "phantom_lungs").iterdir())
-    made = sorted((tmp_path / "phantom_lungs").iterdir())
-    assert [path.name for path in shipped] == [path.name for path in made]
-    for path, own in zip(shipped, made, strict=True):
-        assert path.read_bytes() == own.read_bytes(), path.name
+    check_repeats_the_shipped_files(render_lungs.main, "phantom_lungs", tmp_path)
 
 
 def test_files_stay_small():

@@ -1,20 +1,13 @@
 """The renderer of scenes: shipped files come out of it again, and it keeps its word."""
 
-import importlib
-import sys
-
 import numpy as np
 import pytest
+from renderers import SCRIPTS, check_repeats_the_shipped_files, script
 
-from tl_helpers import profiles
 from tl_helpers.datasets import bundled
 
-SCRIPTS = profiles.data_dir()
-if not (SCRIPTS / "render_scenes.py").exists():
-    pytest.skip("needs a clone: data/render_scenes.py", allow_module_level=True)
-sys.path.insert(0, str(SCRIPTS))
-render_scenes = importlib.import_module("render_scenes")
-render_solids = importlib.import_module("render_solids")
+render_scenes = script("render_scenes")
+render_solids = script("render_solids")
 
 
 @pytest.mark.parametrize("domain", render_scenes.DOMAINS)
@@ -32,12 +25,7 @@ def test_render_repeats_the_shipped_scene(domain, index):
 
 @pytest.mark.slow
 def test_main_repeats_the_shipped_files(tmp_path):
-    render_scenes.main(tmp_path / "scenes")
-    shipped = sorted((SCRIPTS / "scenes").iterdir())
-    made = sorted((tmp_path / "scenes").iterdir())
-    assert [path.name for path in shipped] == [path.name for path in made]
-    for path, own in zip(shipped, made, strict=True):
-        assert path.read_bytes() == own.read_bytes(), path.name
+    check_repeats_the_shipped_files(render_scenes.main, "scenes", tmp_path)
 
 
 def test_files_stay_small():

@@ -1,20 +1,14 @@
 """The renderer: shipped files come out of it again, and its geometry is right."""
 
-import importlib
-import sys
-
 import numpy as np
 import pytest
+from renderers import check_repeats_the_shipped_files, script
 
 from tl_helpers import profiles
 from tl_helpers.datasets import bundled
 
-SCRIPTS = profiles.data_dir()
-if not (SCRIPTS / "render_solids.py").exists():
-    pytest.skip("needs a clone: data/render_solids.py", allow_module_level=True)
-sys.path.insert(0, str(SCRIPTS))
-render_solids = importlib.import_module("render_solids")
-solid_shapes = importlib.import_module("solid_shapes")
+render_solids = script("render_solids")
+solid_shapes = script("solid_shapes")
 
 
 @pytest.mark.parametrize("domain", render_solids.DOMAINS)
@@ -37,12 +31,7 @@ def test_render_repeats_the_shipped_image(domain, index):
 
 @pytest.mark.slow
 def test_main_repeats_the_shipped_files(tmp_path):
-    render_solids.main(tmp_path / "solids")
-    shipped = sorted((SCRIPTS / "solids").iterdir())
-    made = sorted((tmp_path / "solids").iterdir())
-    assert [path.name for path in shipped] == [path.name for path in made]
-    for path, own in zip(shipped, made, strict=True):
-        assert path.read_bytes() == own.read_bytes(), path.name
+    check_repeats_the_shipped_files(render_solids.main, "solids", tmp_path)
 
 
 def test_a_skin_does_not_hang_on_the_last_bit_of_a_normal():

@@ -11,10 +11,16 @@ from keras import layers, ops
 from scipy import ndimage
 from sklearn.covariance import LedoitWolf
 from sklearn.linear_model import LogisticRegression
-from tiny import moved, tiny_backbone, tiny_images, values_of
+from tiny import (
+    learning_classifier,
+    moved,
+    pixels,
+    tiny_backbone,
+    tiny_images,
+    values_of,
+)
 
 from tl_helpers import evaluation, explanation, robustness
-from tl_helpers.finetuning import classifier, thaw
 from tl_helpers.robustness import budget as budgets
 from tl_helpers.training import predict_logits
 
@@ -22,21 +28,9 @@ BUDGETS = st.one_of(st.floats(0, 255), st.integers(0, 255))
 SEEDS = st.integers(0, 10_000)
 
 
-def pixels(*shape, seed=0):
-    rng = np.random.default_rng(seed)
-    return rng.uniform(0, 255, (*shape, 3)).astype("float32")
-
-
 @pytest.fixture(scope="module")
 def network():
-    """A classifier with random weights whose BatchNormalization may learn."""
-    keras.utils.set_random_seed(7)
-    model = classifier(tiny_backbone(), 3, hidden_units=(6,), dropout=0.5)
-    for weight in model.weights:
-        if "norm" in weight.path:
-            weight.assign(keras.random.uniform(weight.shape, 0.5, 1.5))
-    thaw(model, "block1", batch_norm=True)
-    return model
+    return learning_classifier(6)
 
 
 def linear(size_px=2):

@@ -6,6 +6,7 @@ from keras import layers
 
 from tl_helpers.backbones import Backbone
 from tl_helpers.datasets.image_set import ImageSet, Provenance
+from tl_helpers.finetuning import classifier, thaw
 
 PROVENANCE = Provenance("tiny", "drawn in this test", "MIT", "none")
 
@@ -32,6 +33,23 @@ def tiny_images(num_images=24, seed=0):
         rng.integers(0, 120, (num_images, 8, 8, 3)) + 130 * labels[:, None, None, None]
     )
     return ImageSet(images.astype("uint8"), labels, ("dark", "bright"), PROVENANCE)
+
+
+def pixels(*shape, seed=0):
+    """Noise: float32 (*shape, 3), RGB, [0, 255]."""
+    rng = np.random.default_rng(seed)
+    return rng.uniform(0, 255, (*shape, 3)).astype("float32")
+
+
+def learning_classifier(hidden_units):
+    """Three classes, random weights; BatchNormalization may learn, and has its own."""
+    keras.utils.set_random_seed(7)
+    model = classifier(tiny_backbone(), 3, hidden_units=(hidden_units,), dropout=0.5)
+    for weight in model.weights:
+        if "norm" in weight.path:
+            weight.assign(keras.random.uniform(weight.shape, 0.5, 1.5))
+    thaw(model, "block1", batch_norm=True)
+    return model
 
 
 def values_of(model):
