@@ -11,7 +11,6 @@ Axes: z towards the head, y towards the back, x towards the patient's left, in m
 the middle of the block.
 """
 
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +25,14 @@ from lung_shapes import (
     share_inside,
     unit,
 )
-from render_solids import sheet_of, webp, write_arrays, write_domains, write_whole
+from render_solids import (
+    folder_asked,
+    sheet_of,
+    webp,
+    write_arrays,
+    write_domains,
+    write_whole,
+)
 from scipy.ndimage import gaussian_filter
 from tqdm import tqdm
 
@@ -385,4 +391,4 @@ def main(folder=Path(__file__).parent / "phantom_lungs"):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*folder_asked(__doc__))

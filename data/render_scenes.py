@@ -9,7 +9,6 @@ stand on one ground, hide parts of each other and throw shadows on each other. S
 Axes: x right, y up, z towards the camera, which stands at (0, 0, CAMERA_DISTANCE).
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from render_solids import (
     camera_rays,
     cut_patch,
     draw_pose,
+    folder_asked,
     hue_to_rgb,
     in_steps,
     pool,
@@ -323,4 +323,4 @@ def main(folder=Path(__file__).parent / "scenes"):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*folder_asked(__doc__))

@@ -11,10 +11,10 @@ index) only, so any one of them can be rendered again by itself.
 Axes: x right, y up, z towards the camera, which stands at (0, 0, CAMERA_DISTANCE).
 """
 
+import argparse
 import functools
 import io
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -374,5 +374,13 @@ def write_domains(folder, write_domain, domains=DOMAINS):
         write_domain(folder, domain)
 
 
+def folder_asked(description):
+    """Return [the folder that the command line names], or [] where it names none."""
+    parser = argparse.ArgumentParser(description=description.partition("\n")[0])
+    parser.add_argument("folder", nargs="?")
+    named = parser.parse_args().folder
+    return [named] if named else []
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*folder_asked(__doc__))
