@@ -1,4 +1,4 @@
-"""What ships with the package: rendered solids, scenes, lungs, faces; sets of digits."""
+"""What ships with the package: rendered solids, scenes, lungs and faces; digits."""
 
 import functools
 from collections.abc import Callable
