@@ -172,11 +172,15 @@ def accept_rates(distances, pairs, threshold, seed=0):
     distances, is_same = _check_pairs(distances, pairs.is_same)
     check_not_negative(threshold=threshold)
     is_below = distances < threshold
-    rates = [is_below[is_same == kind].mean() for kind in (0, 1)]
-    intervals = _over_people(is_below, pairs.people, seed)
-    auc = roc_auc(-distances, is_same)
+    false, true = (float(is_below[is_same == kind].mean()) for kind in (0, 1))
+    false_interval, true_interval = _over_people(is_below, pairs.people, seed)
     return Verification(
-        auc, float(threshold), float(rates[0]), intervals[0], float(rates[1]), intervals[1]
+        roc_auc(-distances, is_same),
+        float(threshold),
+        false,
+        false_interval,
+        true,
+        true_interval,
     )
 
 
