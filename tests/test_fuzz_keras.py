@@ -786,7 +786,7 @@ TABLE = {
             "projector": network(pretraining.projection_head(6, 4)),
             "predictor": network(pretraining.prediction_head(4)),
         },
-        {"projector": "none", "predictor": "none"},
+        {"predictor": "none"},
     ),
     "pretraining.WarnOfCollapse": Case(
         pretraining.WarnOfCollapse,

@@ -13,6 +13,7 @@ from tl_helpers.inputs import (
     check_labels,
     check_not_negative,
     check_numbers,
+    check_whole,
 )
 
 LEAST_ACCEPTED = 5  # different pairs below a threshold, or it is a matter of luck
@@ -171,6 +172,7 @@ def accept_rates(distances, pairs, threshold, seed=0):
     check_kind(Pairs, pairs=pairs)
     distances, is_same = _check_pairs(distances, pairs.is_same)
     check_not_negative(threshold=threshold)
+    check_whole(seed=seed)
     is_below = distances < threshold
     false, true = (float(is_below[is_same == kind].mean()) for kind in (0, 1))
     false_interval, true_interval = _over_people(is_below, pairs.people, seed)
@@ -201,6 +203,7 @@ def verify(test, others, false_accept=0.01, seed=0):
             (0, 1), or too few different pairs to set it by.
     """
     _check_apart(test, others)
+    check_whole(seed=seed)
     found = []
     for name, rows in (("others", others), ("test set", test)):
         embedding, people = check_labelled(name, rows)

@@ -3,7 +3,7 @@
 import keras
 from keras import layers, ops
 
-from tl_helpers.inputs import check_kind, check_positive
+from tl_helpers.inputs import check_kind, check_positive, check_whole
 from tl_helpers.pretraining.losses import negative_cosine, nt_xent
 from tl_helpers.training import predict_logits, share_of_a_replica
 
@@ -42,7 +42,7 @@ class TwoViewModel(keras.Model):
             )
         width = encoder.output_shape[-1]
         self.encoder = encoder
-        self.projector = projector or projection_head(width)
+        self.projector = projection_head(width) if projector is None else projector
         _check_network("projector", self.projector, width)
 
     def call(self, inputs, training=None):
@@ -168,7 +168,7 @@ class SimSiam(TwoViewModel):
     def __init__(self, encoder, projector=None, predictor=None, **kwargs):
         super().__init__(encoder, projector, **kwargs)
         width = self.projector.output_shape[-1]
-        self.predictor = predictor or prediction_head(width)
+        self.predictor = prediction_head(width) if predictor is None else predictor
         _check_network("predictor", self.predictor, width, width)
         self.built = True
 
@@ -198,13 +198,13 @@ def projection_head(width, projected=WIDTH):
 
     Source: Chen et al. 2020 (arXiv:2002.05709), section 4.2.
     """
-    norm = layers.BatchNormalization(momentum=MOMENTUM, name="projector_norm")
+    check_whole(1, width=width, projected=projected)
     stack = [
         layers.Dense(width, use_bias=False, name="projector_1"),
         layers.BatchNormalization(momentum=MOMENTUM, name="projector_1_norm"),
         layers.ReLU(name="projector_relu"),
         layers.Dense(projected, use_bias=False, name="projector_2"),
-        norm,
+        layers.BatchNormalization(momentum=MOMENTUM, name="projector_norm"),
     ]
     return keras.Sequential([keras.Input((width,)), *stack], name="projector")
 
@@ -220,6 +220,7 @@ def prediction_head(width):
 
     Source: Chen & He 2021 (arXiv:2011.10566), section 3.
     """
+    check_whole(1, width=width)
     stack = [
         layers.Dense(max(1, width // BOTTLENECK), use_bias=False, name="predictor_1"),
         layers.BatchNormalization(momentum=MOMENTUM, name="predictor_norm"),
