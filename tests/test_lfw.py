@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from loopback import loopback_fixture  # noqa: F401 (used by name)
 from PIL import Image
 from test_real import jpeg, official, tar  # noqa: F401, a fixture
 

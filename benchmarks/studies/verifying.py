@@ -7,21 +7,23 @@ with the highest AUC, and the threshold at a false accept rate of 1%. The other 
 judged, then they change places. No person is on both sides.
 """
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from tl_helpers import backbones, datasets, evaluation, features
+from tl_helpers.pretraining import small_backbone
 from tl_helpers.storage import write_json
 
 OUTPUT = Path(__file__).resolve().parents[2] / "data" / "verifying.json"
 FALSE_ACCEPT = 0.01
 NUM_SEEDS = 5
 SOURCES = {
-    "untrained small": ("drawn_simclr", False),
-    "SimCLR on drawn faces": ("drawn_simclr", True),
-    "people of drawn faces, supervised": ("drawn_supervised", True),
-    "embedded": ("embedded", True),
+    "untrained small": partial(small_backbone, seed=0),  # where both others began
+    "SimCLR on drawn faces": partial(backbones.load, "drawn_simclr"),
+    "people of drawn faces, supervised": partial(backbones.load, "drawn_supervised"),
+    "embedded": partial(backbones.load, "embedded"),
 }
 
 
@@ -31,8 +33,8 @@ def embeddings(images):
     pixels -= pixels.mean(axis=1, keepdims=True)
     raw = features.Features(pixels, images.labels, images.class_names)
     found = {"raw pixels": {"pixels": raw}}
-    for source, (name, pretrained) in SOURCES.items():
-        backbone = backbones.load(name, pretrained)
+    for source, load in SOURCES.items():
+        backbone = load()
         found[source] = {
             block: features.extract(backbone, images, block)
             for block in backbone.blocks

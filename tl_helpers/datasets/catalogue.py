@@ -215,8 +215,8 @@ REAL = {
         Provenance(
             "lfw",
             "http://vis-www.cs.umass.edu/lfw, deep-funneled",
-            "research; its people are identifiable and were not asked: show no face, and "
-            "build nothing that decides about people",
+            "research; its people are identifiable and were not asked: show no face, "
+            "and build nothing that decides about people",
             "Huang, Ramesh, Berg, Learned-Miller: Labeled Faces in the Wild, technical "
             "report 07-49, University of Massachusetts, 2007; Huang, Mattar, Lee, "
             "Learned-Miller: Learning to align from scratch, NIPS 2012",

@@ -69,8 +69,8 @@ def read_pairs(path, images):
     missing = len(listed) - len(found)
     if not found:
         raise ValueError(
-            f"Got {len(listed)} pairs in {path} and both images of none, expected some; "
-            "fill the folder of the images, or make pairs of your own by "
+            f"Got {len(listed)} pairs in {path} and both images of none, expected "
+            "some; fill the folder of the images, or make pairs of your own by "
             "evaluation.pairs_of(labels)."
         )
     if missing:
