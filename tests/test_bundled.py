@@ -30,6 +30,8 @@ def test_load_gives_its_classes_with_provenance(name, part):
     counts = image_set.class_counts().values()
     if name == "phantom_lungs":  # few are suspicious, as its sheet says
         assert list(counts)[1] < 0.4 * len(image_set) and len(counts) == 2
+    elif name == "drawn_faces":
+        assert set(counts) == {20}
     else:
         assert len(counts) == 10
         assert max(counts) - min(counts) <= (60 if name == "scenes" else 10)
@@ -151,7 +153,7 @@ def test_load_resizes_bundled_images():
     assert np.corrcoef(small.images.ravel(), blocks.ravel())[0, 1] > 0.95
 
 
-def test_data_folder_stays_under_19_megabytes():
+def test_data_folder_stays_under_21_megabytes():
     folder = profiles.data_dir()
     shipped = [path for path in folder.rglob("*") if "__pycache__" not in path.parts]
-    assert sum(path.stat().st_size for path in shipped if path.is_file()) < 19e6
+    assert sum(path.stat().st_size for path in shipped if path.is_file()) < 21e6

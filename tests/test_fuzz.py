@@ -39,12 +39,18 @@ EXEMPT = {
     "evaluation.Calibration": RECORD,
     "evaluation.Difference": RECORD,
     "evaluation.GroupAccuracy": RECORD,
+    "evaluation.Pairs": RECORD,
     "evaluation.Spread": RECORD,
+    "evaluation.Verification": RECORD,
     "datasets.Provenance": RECORD,
     "scans.Scan": RECORD,
     **dict.fromkeys(
         "downloads.fetch downloads.extract downloads.file_hash".split(),
         "takes addresses and paths that other functions made, see test_downloads.py",
+    ),
+    **dict.fromkeys(
+        ("datasets.lfw_pairs", "datasets.read_pairs"),
+        "takes images by the names of their files, see test_lfw.py",
     ),
     "checks.check_exercise": "takes any answer and never raises, by design",
 }
@@ -52,6 +58,9 @@ RNG = np.random.default_rng(0)
 Y = np.arange(12) % 3
 PROBABILITIES = RNG.dirichlet(np.ones(3), 12)
 LOGITS = RNG.normal(size=(12, 3))
+PAIRS = evaluation.pairs_of(Y)
+PAIRS = PAIRS._replace(fold=np.arange(len(PAIRS.first)) % 2)
+DISTANCES = evaluation.cosine_distances(LOGITS, PAIRS)
 SCORES = [0.7, 0.8, 0.75]
 Judged = namedtuple("Judged", "found kinds boxes labels is_hit")  # as of `dense`
 FOUND = (np.array([[1.0, 1, 5, 6]]), np.array([1]), np.array([0.9]))
@@ -222,6 +231,47 @@ TABLE = {
             "labels": labels(Y % 2),
             "fpr": share(0.1),
         },
+    ),
+    "evaluation.roc_curve": Case(
+        evaluation.roc_curve,
+        lambda: {"scores": array(LOGITS[:, 0]), "labels": labels(Y % 2)},
+    ),
+    "evaluation.pairs_of": Case(
+        evaluation.pairs_of, lambda: {"people": labels(Y)}, {"people": "short"}
+    ),
+    "evaluation.cosine_distances": Case(
+        evaluation.cosine_distances,
+        lambda: {"embedding": array(LOGITS), "pairs": thing(PAIRS)},
+    ),
+    "evaluation.choose_threshold": Case(
+        evaluation.choose_threshold,
+        lambda: {
+            "distances": array(DISTANCES),
+            "is_same": labels(PAIRS.is_same),
+            "false_accept": share(0.3),
+        },
+    ),
+    "evaluation.accept_rates": Case(
+        evaluation.accept_rates,
+        lambda: {
+            "distances": array(DISTANCES),
+            "pairs": thing(PAIRS),
+            "threshold": weight(0.5),
+            "seed": count(0, 0),
+        },
+    ),
+    "evaluation.verify": Case(
+        evaluation.verify,
+        lambda: {
+            "test": labelled(TRAIN),
+            "others": labelled(rows(LOGITS + 1, Y + 3)),
+            "false_accept": share(0.3),
+            "seed": count(0, 0),
+        },
+    ),
+    "evaluation.fold_accuracies": Case(
+        evaluation.fold_accuracies,
+        lambda: {"distances": array(DISTANCES), "pairs": thing(PAIRS)},
     ),
     "evaluation.fit_temperature": Case(
         evaluation.fit_temperature,

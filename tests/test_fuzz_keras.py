@@ -39,6 +39,7 @@ from tl_helpers import (
     fewshot,
     finetuning,
     multitask,
+    pretraining,
     probes,
     profiles,
     robustness,
@@ -53,7 +54,7 @@ from tl_helpers.features import Features
 ROOMS = (
     "profiles checks downloads saving scans evaluation datasets backbones training "
     "features probes choosing augmentation finetuning domains adaptation selection "
-    "multitask fewshot plots dense explanation robustness"
+    "multitask fewshot plots dense explanation robustness pretraining"
 ).split()
 VALUES = RNG.normal(size=(12, 4)).astype("float32") + Y[:, None]
 ROWS = Features(VALUES, Y)
@@ -73,7 +74,7 @@ EXEMPT = test_fuzz.EXEMPT | {
         "fewshot.EpisodeAccuracy fewshot.Episodes domains.Draw "
         "dense.AveragePrecision dense.Detection dense.Judged dense.PixelScores "
         "explanation.Curve explanation.Located robustness.GradientCheck "
-        "robustness.Membership robustness.Separation".split(),
+        "robustness.Membership robustness.Separation pretraining.Collapse".split(),
         RECORD,
     ),
     **dict.fromkeys(
@@ -85,6 +86,10 @@ EXEMPT = test_fuzz.EXEMPT | {
     **dict.fromkeys(
         ("robustness.margin", "robustness.log_odds"),
         "a loss, which takes what an attack hands to it",
+    ),
+    **dict.fromkeys(
+        ("pretraining.nt_xent", "pretraining.negative_cosine"),
+        "a loss, which takes what a model hands to it",
     ),
     "training.check_compiled": "a check",
     "training.check_fits": "a check",
@@ -312,6 +317,26 @@ def extraction(call):
 
 def call_policy(images, labels):
     return policy()(images, labels)
+
+
+@cache
+def learner():
+    """An encoder that may learn."""
+    own = tiny_backbone()
+    own.network.trainable = True
+    return own.extractor()
+
+
+def frozen():
+    return tiny_backbone().extractor()
+
+
+def simclr(encoder, projector, temperature):
+    return pretraining.SimCLR(encoder, projector, temperature)
+
+
+def simsiam(encoder, projector, predictor):
+    return pretraining.SimSiam(encoder, projector, predictor)
 
 
 def box_labels(boxes):
@@ -744,6 +769,53 @@ TABLE = {
         robustness.median_filter,
         lambda: {"images": numbers(IMAGES.pixels()), "size_px": count(3)},
         {"images": "row short"},
+    ),
+    "pretraining.SimCLR": Case(
+        simclr,
+        lambda: {
+            "encoder": thing(learner(), frozen=frozen),
+            "projector": network(pretraining.projection_head(6, 4)),
+            "temperature": positive(0.5),
+        },
+        {"projector": "none"},
+    ),
+    "pretraining.SimSiam": Case(
+        simsiam,
+        lambda: {
+            "encoder": thing(learner(), frozen=frozen),
+            "projector": network(pretraining.projection_head(6, 4)),
+            "predictor": network(pretraining.prediction_head(4)),
+        },
+        {"predictor": "none"},
+    ),
+    "pretraining.WarnOfCollapse": Case(
+        pretraining.WarnOfCollapse,
+        lambda: {"images": numbers(IMAGES.pixels())},
+        {"images": "short"},
+    ),
+    "pretraining.collapse": Case(
+        pretraining.collapse,
+        lambda: {"embedding": numbers(VALUES)},
+        {"embedding": "short"},
+    ),
+    "pretraining.projection_head": Case(
+        pretraining.projection_head, lambda: {"width": count(6), "projected": count(4)}
+    ),
+    "pretraining.prediction_head": Case(
+        pretraining.prediction_head, lambda: {"width": count(6)}
+    ),
+    "pretraining.small_backbone": Case(
+        pretraining.small_backbone,
+        lambda: {"seed": count(0, 0), "widths": numbers([4, 6, 8])},
+        {"widths": "short"},
+    ),
+    "pretraining.two_views": Case(
+        pretraining.two_views,
+        lambda: {
+            "policy": thing(
+                policy(), mixing=lambda: augmentation.policy("mixup", IMAGES)
+            )
+        },
     ),
     "robustness.squeezing_score": Case(
         robustness.squeezing_score,

@@ -16,7 +16,7 @@ from test_hub import write_module
 from tiny import tiny_backbone, tiny_images
 
 import tl_helpers
-from tl_helpers import backbones, dense, probes, training
+from tl_helpers import backbones, dense, pretraining, probes, training
 from tl_helpers.adaptation import (
     CDAN,
     DANN,
@@ -31,6 +31,7 @@ from tl_helpers.adaptation import (
 )
 from tl_helpers.backbones.applications import Preprocessing
 from tl_helpers.backbones.embedded import build_network
+from tl_helpers.backbones.small import build_small
 from tl_helpers.domains import adapt_batch_norm
 from tl_helpers.explanation import randomise_weights
 from tl_helpers.fewshot import PrototypicalNetwork
@@ -76,6 +77,12 @@ def segmenter_with(loss):
     return model
 
 
+def learner():
+    backbone = tiny_backbone()
+    backbone.network.trainable = True
+    return backbone.extractor()
+
+
 def adapted():
     return adapt_batch_norm(classifier(tiny_backbone(), 2), tiny_images())
 
@@ -108,13 +115,18 @@ MADE = {
     "PCGrad": lambda _: PCGrad(trunk(), TASKS),
     "Preprocessing": lambda _: rows(Preprocessing("tf")),
     "PrototypicalNetwork": lambda _: PrototypicalNetwork(encoder(), 2, 1),
+    "SimCLR": lambda _: pretraining.SimCLR(learner(), temperature=0.3),
+    "SimSiam": lambda _: pretraining.SimSiam(learner()),
     "SelfTraining": lambda _: SelfTraining(encoder()),
     "adapt_batch_norm": lambda _: adapted(),
+    "build_small": lambda _: build_small((2, 3)),
     "build_network": lambda _: build_network(),
     "classifier": lambda _: classifier(tiny_backbone(), 2),
     "dense_network": lambda _: dense_network(3, (4,), 2, batch_norm=True),
     "digit_network": lambda _: digit_network(20)[0],
     "randomise_weights": lambda _: randomise_weights(classifier(tiny_backbone(), 2)),
+    "prediction_head": lambda _: pretraining.prediction_head(8),
+    "projection_head": lambda _: pretraining.projection_head(3, 4),
     "linear_head": lambda _: probes.linear_head(3, 2),
     "warmup_cosine": lambda _: compiled(
         keras.optimizers.Adam(training.warmup_cosine(0.1, 9))

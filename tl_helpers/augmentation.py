@@ -462,6 +462,29 @@ def _colour(recipe, seeds):
     return [_each(jitter)]
 
 
+def _views(recipe, seeds):
+    """Strong changes that leave alone which thing it is: for two views of an image.
+
+    A crop, the flip, colours and sometimes grey, as SimCLR draws them, but no crop
+    below half of a side: a small image has its one thing in the middle.
+    """
+    shift = layers.RandomTranslation(
+        MAX_SHIFT, MAX_SHIFT, seed=next(seeds), **_GEOMETRY
+    )
+    zoom = layers.RandomZoom((-0.4, 0.0), seed=next(seeds), **_GEOMETRY)
+    jitter = layers.RandomColorJitter(
+        brightness_factor=0.4,
+        contrast_factor=(0.4, 0.4),
+        saturation_factor=(0.2, 0.8),
+        hue_factor=0.2,
+        seed=next(seeds),
+        **_BOXES,
+    )
+    # goes any part of the way; `RandomGrayscale` takes no dictionary (Keras 3.15)
+    grey = layers.RandomColorDegeneration(1.0, seed=next(seeds), **_BOXES)
+    return [*_flip(recipe, seeds), *map(_each, (shift, zoom, jitter, grey))]
+
+
 def _erase(recipe, seeds):
     # a single factor would be the upper end of a range of probabilities
     patch = layers.RandomErasing(
@@ -505,6 +528,7 @@ _RECIPES = {
     "rotate_zoom": _rotate_zoom,
     "colour": _colour,
     "erase": _erase,
+    "views": _views,
     "rand_augment": _rand_augment,
     "mixup": _blend(layers.MixUp, alpha=0.2),
     "cutmix": _blend(layers.CutMix, factor=(1.0, 1.0)),  # any size of patch

@@ -2,15 +2,18 @@
 
 import keras
 import numpy as np
-from keras import layers
+from keras import layers, ops
 
 from tl_helpers import profiles
 from tl_helpers.backbones import applications, hub
 from tl_helpers.backbones.backbone import Backbone
 from tl_helpers.backbones.embedded import BLOCKS, build_network
+from tl_helpers.backbones.small import build_small, small_blocks
 from tl_helpers.datasets.image_set import Provenance
 from tl_helpers.inputs import check_channels_last, check_flag, check_kind
+from tl_helpers.storage import whole_or_nothing
 
+DRAWN = ("drawn_simclr", "drawn_supervised")
 _HUB = "hub:"
 _LICENCES = {
     "VGG": "CC BY 4.0 (Visual Geometry Group, Oxford)",
@@ -24,9 +27,11 @@ def load(name, pretrained=True):
     """Load a backbone by name.
 
     Args:
-        name: "embedded", a model of `keras.applications`, as "MobileNetV2", or
-            "hub:" and the folder, archive or address of a TF Hub module (see
-            `hub.resolve`); images are resized only where the module has a fixed size.
+        name: "embedded"; "drawn_simclr" or "drawn_supervised", small ones that learnt
+            on drawn faces, without labels and with; a model of `keras.applications`,
+            as "MobileNetV2", or "hub:" and the folder, archive or address of a TF Hub
+            module (see `hub.resolve`); images are resized only where the module has a
+            fixed size.
         pretrained: False for random weights.
 
     Returns:
@@ -44,6 +49,8 @@ def load(name, pretrained=True):
         backbone = _load_hub(name, pretrained)
     elif name == "embedded":
         backbone = _load_embedded(name, pretrained)
+    elif name in DRAWN:
+        backbone = _load_drawn(name, pretrained)
     else:
         backbone = _load_application(name, pretrained)
     backbone.network.trainable = not pretrained
@@ -52,7 +59,7 @@ def load(name, pretrained=True):
 
 def names():
     """Return every name that `load` knows; any "hub:<handle>" comes on top."""
-    return ("embedded", *applications.names())
+    return ("embedded", *DRAWN, *applications.names())
 
 
 def _load_application(name, pretrained):
@@ -105,6 +112,32 @@ def _load_embedded(name, pretrained):
     return Backbone(name, network, blocks, provenance)
 
 
+def _load_drawn(name, pretrained):
+    network = build_small()
+    if pretrained:
+        _read_half_precision(network, profiles.data_dir() / f"{name}.npz")
+    provenance = Provenance(
+        name=f"small backbone ({name})",
+        origin="trained by this project (benchmarks/pretrain_drawn.py)",
+        licence="MIT",
+        citation="data: this repository, data/drawn_faces.md",
+        size=f"{network.count_params() / 1e6:.2f} M parameters",
+    )
+    return Backbone(name, network, small_blocks(), provenance)
+
+
+def write_half_precision(network, path):
+    """Write a network's weights into an .npz, one float16 array for each weight path.
+
+    Args:
+        network: keras.Model.
+        path: Path that ends in ".npz".
+    """
+    halves = {w.path: np.float16(ops.convert_to_numpy(w)) for w in network.weights}
+    with whole_or_nothing(path) as part:
+        np.savez_compressed(part, **halves)
+
+
 def _read_half_precision(network, path):
     """Set weights from an .npz with one float16 array for each weight path."""
     with np.load(path, allow_pickle=False) as stored:
@@ -112,6 +145,6 @@ def _read_half_precision(network, path):
         if sorted(stored.files) != sorted(wanted):
             raise ValueError(
                 f"Got {path} with {len(stored.files)} weights that are not those of "
-                "the embedded network; reinstall the package."
+                f"the {network.name} network; reinstall the package."
             )
         network.set_weights([stored[key].astype("float32") for key in wanted])

@@ -4,6 +4,7 @@ from tl_helpers.datasets.bundled import BUNDLED
 from tl_helpers.datasets.catalogue import REAL
 from tl_helpers.datasets.folder import load_folder
 from tl_helpers.datasets.image_set import ImageSet, Provenance
+from tl_helpers.datasets.lfw import lfw_pairs, read_pairs
 from tl_helpers.datasets.published import load_lidc_predictions
 from tl_helpers.datasets.real import load_real
 from tl_helpers.datasets.splitting import check_groups_apart, few_per_class, split
@@ -15,12 +16,14 @@ __all__ = [
     "Provenance",
     "check_groups_apart",
     "few_per_class",
+    "lfw_pairs",
     "load",
     "load_folder",
     "load_lidc_predictions",
     "names",
     "own_picture",
     "parts",
+    "read_pairs",
     "split",
     "train_and_test",
     "upload_button",

@@ -81,6 +81,16 @@ def lay_out_cats_and_dogs(archives, target):
         print(f"Left out, cannot be decoded: {', '.join(names)}", file=sys.stderr)
 
 
+def lay_out_lfw(archives, target):
+    """Keep a folder a person, and the pairs of the official protocol beside them."""
+    images, pairs = archives
+    with _unpacked(images, target) as folder:
+        for path in sorted((folder / "lfw-deepfunneled").iterdir()):
+            if path.is_dir():
+                _move(path, target / "all" / path.name)
+    shutil.copyfile(pairs, target / "pairs.txt")
+
+
 def lay_out_stanford_dogs(archives, target):
     """Sort the breeds into the official train and test lists."""
     from scipy.io import loadmat

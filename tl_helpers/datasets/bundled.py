@@ -1,4 +1,4 @@
-"""What ships with the package: rendered solids, scenes and lungs, sets of digits."""
+"""What ships with the package: rendered solids, scenes, lungs and faces; digits."""
 
 import functools
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from tl_helpers.datasets.image_set import ImageSet, Provenance
 from tl_helpers.scans import to_rgb
 
 # side of a tile in the sheets
-TILE_PX = {"solids": 64, "scenes": 96, "phantom_lungs": 48}
+TILE_PX = {"solids": 64, "scenes": 96, "phantom_lungs": 48, "drawn_faces": 64}
 DIGIT_PX = 32
 DIGIT_NAMES = tuple("0123456789")
 PRINTED_PER_CLASS = 200
@@ -173,6 +173,43 @@ def load_phantom_lungs(part="a"):
     return ImageSet(to_rgb(hu), labels, class_names, provenance, extras)
 
 
+@functools.cache
+def load_drawn_faces(part="train"):
+    """Load one part of the drawn people, none of whom is anybody.
+
+    Args:
+        part: "train" (44 people) or "held_out" (32 others, for verification).
+
+    Returns:
+        ImageSet of 20 pictures a person, 64x64; the label is the person, and the parts
+        share none. Extras, one row a picture, drawn without regard to the person: pose
+        float32 (n, 3), yaw, pitch and roll in degrees; light float32 (n, 3), unit
+        vector towards it (x right, y up, z towards the viewer); strength float32 (n,),
+        of the light, in [0.45, 1.05]; tone float32 (n,), of the skin, 0 dark to 1
+        light; smile float32 (n,), below 0 for corners of the mouth that hang;
+        has_glasses bool (n,).
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is damaged.
+    """
+    folder = profiles.data_dir() / "drawn_faces"
+    drawn = "pose light strength tone smile has_glasses".split()
+    facts = _read(folder / f"{part}.npz", _read_arrays, *drawn)
+    count = len(facts["labels"])
+    tile_px = TILE_PX["drawn_faces"]
+    images = _read(folder / f"{part}.webp", _read_tiles, count, tile_px)
+    extras = {name: facts[name] for name in drawn}
+    extras["pose"] = extras["pose"].astype(np.float32)
+    return ImageSet(
+        images,
+        facts["labels"],
+        tuple(facts["class_names"].tolist()),
+        _rendered("drawn_faces", part, count),
+        extras,
+    )
+
+
 def boxes_of(mask):
     """Smallest boxes around masks.
 
@@ -210,7 +247,7 @@ def _rendered(name, part, count):
     side_px = TILE_PX[name]
     return Provenance(
         f"{name} ({part})",
-        f"rendered by data/render_{name}.py of this repository",
+        f"rendered by data/{_script_of(name)} of this repository",
         f"MIT like the code; photo contains {PHOTOGRAPHS}"
         if part == "photo"
         else "MIT like the code",
@@ -223,19 +260,20 @@ def _read(path, reader, *arguments):
     if not path.exists():
         raise FileNotFoundError(
             f"Got no file {path}, expected it to ship with the package; reinstall it "
-            f"or run {_script_of(path)} in a clone."
+            f"or run python data/{_script_of(path.parent.name)} in a clone."
         )
     try:
         return reader(path, *arguments)
     except Exception as error:
         raise ValueError(
             f"Got a damaged file {path} ({type(error).__name__}), expected it as "
-            f"shipped; reinstall the package or run {_script_of(path)}."
+            "shipped; reinstall the package or run python data/"
+            f"{_script_of(path.parent.name)}."
         ) from error
 
 
-def _script_of(path):
-    return f"python data/render_{path.parent.name.removeprefix('phantom_')}.py"
+def _script_of(name):
+    return f"render_{name.removeprefix('phantom_').removeprefix('drawn_')}.py"
 
 
 def _read_arrays(path, *names):
@@ -378,6 +416,7 @@ BUNDLED = {
     "solids": Bundled(load_solids, ("studio", "photo")),
     "scenes": Bundled(load_scenes, ("studio", "photo")),
     "phantom_lungs": Bundled(load_phantom_lungs, ("a", "b")),
+    "drawn_faces": Bundled(load_drawn_faces, ("train", "held_out")),
     "digits": Bundled(load_digits, ("all",)),
     "digits_on_photos": Bundled(load_digits_on_photos, ("all",)),
     "printed_digits": Bundled(load_printed_digits, ("all",)),

@@ -211,6 +211,34 @@ REAL = {
         ),
         lay_out=archives.lay_out_cats_and_dogs,
     ),
+    "lfw": RealSet(
+        Provenance(
+            "lfw",
+            "http://vis-www.cs.umass.edu/lfw, deep-funneled",
+            "research; its people are identifiable and were not asked: show no face, "
+            "and build nothing that decides about people",
+            "Huang, Ramesh, Berg, Learned-Miller: Labeled Faces in the Wild, technical "
+            "report 07-49, University of Massachusetts, 2007; Huang, Mattar, Lee, "
+            "Learned-Miller: Learning to align from scratch, NIPS 2012",
+            "13,233 photographs of 5,749 people, 250x250, 111 MB",
+        ),
+        parts=("all",),
+        size_px=64,
+        num_classes=5749,
+        archives=(
+            Archive(
+                "http://vis-www.cs.umass.edu/lfw/lfw-deepfunneled.tgz",
+                "md5:68331da3eb755a505a502b5aacb3c201",
+                "torchvision, torchvision/datasets/lfw.py",
+            ),
+            Archive(
+                "http://vis-www.cs.umass.edu/lfw/pairs.txt",
+                "md5:9f1ba174e4e1c508ff7cdf10ac338a7d",
+                "torchvision, torchvision/datasets/lfw.py",
+            ),
+        ),
+        lay_out=archives.lay_out_lfw,
+    ),
     "stanford_dogs": RealSet(
         Provenance(
             "stanford_dogs",

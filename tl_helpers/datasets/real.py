@@ -274,6 +274,25 @@ def _check_classes(name, folder, found):
     )
 
 
+def _read_lfw(name, part, size_px):
+    """Take any number of people: whoever is there keeps the own name."""
+    folder, spec = locate(name) / part, describe(name)
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"Got {folder.parent} without its folder {part!r}, expected a folder a "
+            "person in it; remove it or fill it again."
+        )
+    paths, labels, class_names = read_class_folders(folder)
+    if len(class_names) < spec.num_classes:
+        warnings.warn(
+            f"Got {len(class_names)} people in {folder}, expected the "
+            f"{spec.num_classes:,} of {name}; this is a part of the set: compare no "
+            "number with those of the whole.",
+            stacklevel=2,
+        )
+    return ImageFiles(paths, size_px), labels, class_names, {}
+
+
 def _read_tiny_imagenet(name, part, size_px):
     """Call classes by the first of their names, where only one class has it."""
     images, labels, wnids, extras = _read_folders(name, part, size_px)
@@ -435,6 +454,7 @@ def _read_medmnist(name, part, _):
 
 
 READERS = {
+    "lfw": _read_lfw,
     "lung_nodules": _read_lung_nodules,
     "magnetic_tile": _read_magnetic_tile,
     "mnist": _read_mnist,

@@ -21,7 +21,7 @@ def fpr_at_tpr(scores, labels, tpr=0.95):
         ValueError: labels that do not fit or lack a class, or no share.
     """
     check_share(tpr=tpr)
-    false, true = _roc(scores, labels)
+    false, true = roc_curve(scores, labels)
     return float(false[true >= tpr].min())
 
 
@@ -41,12 +41,24 @@ def tpr_at_fpr(scores, labels, fpr=0.01):
         ValueError: labels that do not fit or lack a class, or no share.
     """
     check_share(fpr=fpr)
-    false, true = _roc(scores, labels)
+    false, true = roc_curve(scores, labels)
     return float(true[false <= fpr].max())
 
 
-def _roc(scores, labels):
-    """Return false- and true-positive rates over all thresholds."""
+def roc_curve(scores, labels):
+    """Both rates over all thresholds, from the strictest on.
+
+    Args:
+        scores: float (n,), higher for class 1; any unit. Of distances take minus them.
+        labels: int (n,), 0 or 1, each at least once.
+
+    Returns:
+        (false, true): float (k,) each, in [0, 1]: share of the zeros and of the ones
+        that are taken for ones; from (0, 0) to (1, 1).
+
+    Raises:
+        ValueError: labels that do not fit or lack a class.
+    """
     scores = check_numbers("scores", scores, "(n,)")
     labels = check_labels("", scores, labels, 2)
     if len(np.unique(labels)) < 2:

@@ -1,0 +1,41 @@
+"""Two views of every image, made where batches are made."""
+
+import keras
+import numpy as np
+
+from tl_helpers.augmentation import Policy
+from tl_helpers.inputs import check_kind
+
+
+def two_views(policy):
+    """Make a function that turns a batch into two changed copies of it.
+
+    Args:
+        policy: augmentation.Policy that leaves labels alone, such as "views".
+
+    Returns:
+        callable (images, labels) -> ({"first": images, "second": images}, labels),
+        for `images.batches(..., augment=)` and `training.fit_steps(..., augment=)`;
+        both copies are drawn anew, each image for itself.
+
+    Raises:
+        ValueError: no policy, or one that mixes images.
+
+    Source: Chen et al. 2020 (arXiv:2002.05709), section 2.1.
+    """
+    check_kind(Policy, policy=policy)
+    if policy.is_mixing:
+        raise ValueError(
+            f"Got policy {policy.name}, expected one without mixup and cutmix, which "
+            "put another image into a view; take 'views'."
+        )
+
+    def make(images, labels=None):
+        is_array = isinstance(images, np.ndarray)
+        join = np.concatenate if is_array else keras.ops.concatenate
+        both = policy(join([images, images]))
+        count = len(images) if is_array else keras.ops.shape(images)[0]
+        pair = {"first": both[:count], "second": both[count:]}
+        return pair if labels is None else (pair, labels)
+
+    return make
