@@ -37,6 +37,7 @@ from tl_helpers.fewshot import PrototypicalNetwork
 from tl_helpers.finetuning import BlockRates, classifier
 from tl_helpers.multitask import Angle, Box, Classification, Mask, MultiTask, PCGrad
 from tl_helpers.saving import save_model
+from tl_helpers.streams import SourceFree
 
 TASKS = {"class": Classification(2), "angle": Angle(), "box": Box(), "mask": Mask(8)}
 
@@ -108,6 +109,7 @@ MADE = {
     "PCGrad": lambda _: PCGrad(trunk(), TASKS),
     "Preprocessing": lambda _: rows(Preprocessing("tf")),
     "PrototypicalNetwork": lambda _: PrototypicalNetwork(encoder(), 2, 1),
+    "SourceFree": lambda _: SourceFree(encoder(), head()),
     "SelfTraining": lambda _: SelfTraining(encoder()),
     "adapt_batch_norm": lambda _: adapted(),
     "build_network": lambda _: build_network(),

@@ -19,7 +19,7 @@ class OnlineModel:
     def __init__(self, model, norm):
         check_kind(keras.Model, model=model)
         check_batch_norms(model)
-        self.network = copy_with(model, norm)
+        self.network = _copy_with(model, norm)
         self._start = None
 
     def predict(self, images):
@@ -182,7 +182,7 @@ class RunningNorm(BatchNorm):
         return self.normalised(inputs, *moved)
 
 
-def copy_with(model, norm):
+def _copy_with(model, norm):
     """Copy a model, with another class of BatchNormalization in it.
 
     Args:
