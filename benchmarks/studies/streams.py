@@ -11,9 +11,9 @@ file in build/streams and are not repeated.
 
 Published: error 43.5% of a WRN-28-10 without adaptation, 20.4% with statistics of the
 batch, 18.6% with TENT begun anew for each corruption, mean over the 15 of CIFAR-10-C at
-severity 5 (Wang et al. 2022, arXiv:2203.13591, table 1). The six here are others, milder
-in part, and the network is a fortieth of the size: what can be compared is which way
-helps, not how far.
+severity 5 (Wang et al. 2022, arXiv:2203.13591, table 1). The six here are others, some
+of them milder, and the network is a fortieth of the size: what can be compared is which
+way helps, not how far.
 """
 
 from functools import cache, partial
