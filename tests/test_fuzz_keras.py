@@ -45,6 +45,7 @@ from tl_helpers import (
     robustness,
     saving,
     selection,
+    streams,
     training,
 )
 from tl_helpers.datasets import ImageSet
@@ -54,7 +55,7 @@ from tl_helpers.features import Features
 ROOMS = (
     "profiles checks downloads saving scans evaluation datasets backbones training "
     "features probes choosing augmentation finetuning domains adaptation selection "
-    "multitask fewshot plots dense explanation robustness pretraining"
+    "multitask fewshot plots dense explanation robustness pretraining streams"
 ).split()
 VALUES = RNG.normal(size=(12, 4)).astype("float32") + Y[:, None]
 ROWS = Features(VALUES, Y)
@@ -74,7 +75,8 @@ EXEMPT = test_fuzz.EXEMPT | {
         "fewshot.EpisodeAccuracy fewshot.Episodes domains.Draw "
         "dense.AveragePrecision dense.Detection dense.Judged dense.PixelScores "
         "explanation.Curve explanation.Located robustness.GradientCheck "
-        "robustness.Membership robustness.Separation pretraining.Collapse".split(),
+        "robustness.Membership robustness.Separation pretraining.Collapse "
+        "streams.WarningSigns".split(),
         RECORD,
     ),
     **dict.fromkeys(
@@ -111,6 +113,9 @@ EVERY = {
     "adaptation.SelfTraining": 4,
     "backbones.export_module": 4,
     "robustness.check_gradients": 2,
+    "streams.BatchStatistics": 4,
+    "streams.RunningStatistics": 4,
+    "streams.Tent": 4,
     "explanation.deletion": 2,
     "explanation.insertion": 2,
     "selection.dev": 2,
@@ -146,6 +151,11 @@ def classifier():
     model = finetuning.classifier(backbone(), 2)
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     return model
+
+
+@cache
+def tent():
+    return streams.Tent(classifier())
 
 
 @cache
@@ -835,6 +845,72 @@ TABLE = {
             "fpr": share(0.1),
         },
         {"members": "row one_class", "others": "row one_class"},
+    ),
+    "streams.corrupt": Case(
+        streams.corrupt,
+        lambda: {
+            "images": numbers(IMAGES.pixels()),
+            "kind": choice("noise"),
+            "severity": count(2, 0),
+            "seed": count(0, 0),
+        },
+        {"images": "row short"},
+    ),
+    "streams.stream": Case(
+        streams.stream,
+        lambda: {
+            "images": rows(IMAGES),
+            "batch_size": count(5),
+            "order": choice("runs"),
+            "concentration": positive(0.1),
+            "drift": choice("contrast"),
+            "seed": count(0, 0),
+        },
+        {"images": "row one_class", "drift": "none"},
+    ),
+    "streams.BatchStatistics": Case(
+        streams.BatchStatistics,
+        lambda: {"model": network(classifier()), "prior": weight(8.0)},
+    ),
+    "streams.RunningStatistics": Case(
+        streams.RunningStatistics,
+        lambda: {"model": network(classifier()), "momentum": share(0.5)},
+    ),
+    "streams.Tent": Case(
+        streams.Tent,
+        lambda: {
+            "model": network(classifier()),
+            "optimizer": thing(keras.optimizers.SGD(0.1)),
+            "anchor": share(0.1),
+        },
+        {"optimizer": "none"},
+    ),
+    "streams.Tent.predict": Case(
+        tent().predict,
+        lambda: {"images": numbers(IMAGES.pixels())},
+        {"images": "row short"},
+    ),
+    "streams.warning_signs": Case(
+        streams.warning_signs,
+        lambda: {
+            "probabilities_by_batch": thing([PROBABILITIES, PROBABILITIES[:1]]),
+            "source_probabilities": numbers(PROBABILITIES),
+            "over": count(2),
+            "limit": share(0.5),
+        },
+        {"source_probabilities": "none row short"},
+    ),
+    "streams.SourceFree": Case(
+        streams.SourceFree,
+        lambda: {
+            "encoder": network(networks()[0]),
+            "head": network(adaptation.dense_network(5, (), 3)),
+            "strength": weight(0.3),
+        },
+    ),
+    "streams.prototype_labels": Case(
+        streams.prototype_labels,
+        lambda: {"features": numbers(VALUES), "logits": numbers(LOGITS)},
     ),
     "finetuning.classifier": Case(
         finetuning.classifier,

@@ -38,6 +38,7 @@ from tl_helpers.fewshot import PrototypicalNetwork
 from tl_helpers.finetuning import BlockRates, classifier
 from tl_helpers.multitask import Angle, Box, Classification, Mask, MultiTask, PCGrad
 from tl_helpers.saving import save_model
+from tl_helpers.streams import SourceFree
 
 TASKS = {"class": Classification(2), "angle": Angle(), "box": Box(), "mask": Mask(8)}
 
@@ -117,6 +118,7 @@ MADE = {
     "PrototypicalNetwork": lambda _: PrototypicalNetwork(encoder(), 2, 1),
     "SimCLR": lambda _: pretraining.SimCLR(learner(), temperature=0.3),
     "SimSiam": lambda _: pretraining.SimSiam(learner()),
+    "SourceFree": lambda _: SourceFree(encoder(), head()),
     "SelfTraining": lambda _: SelfTraining(encoder()),
     "adapt_batch_norm": lambda _: adapted(),
     "build_small": lambda _: build_small((2, 3)),

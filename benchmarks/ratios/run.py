@@ -31,6 +31,7 @@ import extracting
 import hub_layer
 import numpy as np
 import placing
+import streaming
 import training
 from rows import (
     Row,
@@ -291,6 +292,7 @@ BENCHMARKS = {
     "average_precision": placing.measure_average_precision,
     "grad_cam": attacking.measure_grad_cam,
     "pgd_step": attacking.measure_pgd_step,
+    "tent_step": streaming.measure_tent_step,
     "course": measure_course,
 }
 

@@ -54,7 +54,7 @@ def adapt_batch_norm(model, images, batch_size=128, source_images=None):
     """
     check_kind(keras.Model, model=model)
     check_whole(2, batch_size=batch_size)
-    _check_model(model)
+    check_batch_norms(model)
     sets = [images] if source_images is None else [source_images, images]
     readers = [_reader(model, x) for x in sets]
     adapted = type(model).from_config(model.get_config())
@@ -65,10 +65,12 @@ def adapt_batch_norm(model, images, batch_size=128, source_images=None):
     measuring.set_weights(model.get_weights())
     if source_images is not None:
         _pass_through(measuring, readers[0], len(source_images), batch_size)
-    for norm in _norms(measuring):
+    for norm in batch_norms(measuring):
         norm.aim()
     _pass_through(measuring, readers[-1], len(images), batch_size)
-    for norm, measured in zip(_norms(adapted), _norms(measuring), strict=True):
+    for norm, measured in zip(
+        batch_norms(adapted), batch_norms(measuring), strict=True
+    ):
         mean, variance = measured.moved(*measured.pooled())
         norm.moving_mean.assign(mean)
         norm.moving_variance.assign(variance)
@@ -145,25 +147,41 @@ def _pass_through(measuring, read, num_images, batch_size):
         measuring(read(rows), training=False)
 
 
-def _norms(model):
-    """List the BatchNormalization layers, those of nested models included."""
+def batch_norms(model):
+    """List the BatchNormalization layers, those of nested models included.
+
+    Args:
+        model: keras.Model of layers and nested models.
+
+    Returns:
+        list of keras.layers.BatchNormalization.
+    """
     found = []
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            found += _norms(layer)
+            found += batch_norms(layer)
         elif isinstance(layer, layers.BatchNormalization):
             found.append(layer)
     return found
 
 
-def _check_model(model):
+def check_batch_norms(model):
+    """Refuse a model whose BatchNormalization cannot be reached.
+
+    Args:
+        model: keras.Model.
+
+    Raises:
+        ValueError: no functional or Sequential model with one input, no
+            BatchNormalization in it, or some hidden inside a custom layer.
+    """
     num_inputs = len(getattr(model, "inputs", ()))
     if num_inputs != 1:
         raise ValueError(
             f"Got {type(model).__name__} with {num_inputs} known inputs, expected a "
             "functional or Sequential model with one; pass the network inside it."
         )
-    num_norms = len(_norms(model))
+    num_norms = len(batch_norms(model))
     num_hidden = sum("moving_variance" in x.path for x in model.weights) - num_norms
     if num_hidden > 0:
         raise ValueError(
