@@ -16,8 +16,8 @@ PACKAGE = ROOT / "tl_helpers"
 LAYERS = """
     profiles checks storage unpacking downloads saving inputs scans evaluation datasets
     backbones training features probes choosing augmentation finetuning domains
-    adaptation selection multitask fewshot dense explanation robustness pretraining streams
-    plots tools __main__
+    adaptation selection multitask fewshot dense explanation robustness pretraining
+    streams plots tools __main__
 """.split()
 
 
