@@ -8,9 +8,10 @@ photographs to learn from, which shares no image with the other draws, and leave
 another pair of the seven classes out: the classes that the network never learns. The
 test images are those of one draw, for all seeds. Two networks on every draw, a probe
 and one that begins at it and learns in every block, BatchNormalization apart; the
-fine-tuning is repeated on random noise and on attacks. Nothing was tuned: rate, steps
-and budgets are the chapter's. Every run leaves a file in build/attacking and is not
-repeated.
+fine-tuning is repeated on random noise and on attacks. Rate, steps and budgets are
+the chapter's, fixed beforehand; the weight of the distance in the attack that knows
+both detectors is not (docs/results.md). Every run leaves a file in build/attacking and
+is not repeated.
 """
 
 from functools import cache
