@@ -16,7 +16,7 @@ PACKAGE = ROOT / "tl_helpers"
 LAYERS = """
     profiles checks storage unpacking downloads saving inputs scans evaluation datasets
     backbones training features probes choosing augmentation finetuning domains
-    adaptation selection multitask fewshot dense explanation robustness
+    adaptation selection multitask fewshot dense explanation robustness combining
     plots tools __main__
 """.split()
 
