@@ -32,6 +32,7 @@ from tl_helpers import (
     augmentation,
     backbones,
     choosing,
+    combining,
     dense,
     domains,
     explanation,
@@ -55,7 +56,8 @@ from tl_helpers.features import Features
 ROOMS = (
     "profiles checks downloads saving scans evaluation datasets backbones training "
     "features probes choosing augmentation finetuning domains adaptation selection "
-    "multitask fewshot plots dense explanation robustness pretraining streams"
+    "multitask fewshot plots dense explanation robustness pretraining combining "
+    "streams"
 ).split()
 VALUES = RNG.normal(size=(12, 4)).astype("float32") + Y[:, None]
 ROWS = Features(VALUES, Y)
@@ -76,7 +78,7 @@ EXEMPT = test_fuzz.EXEMPT | {
         "dense.AveragePrecision dense.Detection dense.Judged dense.PixelScores "
         "explanation.Curve explanation.Located robustness.GradientCheck "
         "robustness.Membership robustness.Separation pretraining.Collapse "
-        "streams.WarningSigns".split(),
+        "combining.GreedySoup finetuning.AdapterSize streams.WarningSigns".split(),
         RECORD,
     ),
     **dict.fromkeys(
@@ -156,6 +158,34 @@ def classifier():
 @cache
 def tent():
     return streams.Tent(classifier())
+
+
+def second_classifier():
+    return finetuning.classifier(backbone(), 2)
+
+
+def with_lora():
+    model = finetuning.classifier(backbone(), 2)
+    finetuning.add_lora(model, 2)
+    return model
+
+
+def load_adapter(model, path):
+    """Write an adapter where a name is given, then load it."""
+    if isinstance(path, str):
+        finetuning.save_adapter(classifier(), path)
+    finetuning.load_adapter(model, path)
+
+
+def several(**others):
+    """Argue with a list of models."""
+    models = [classifier(), second_classifier()]
+    one = {"one": classifier(), "wrong": [classifier(), 3]}
+    return thing(models, **{k: lambda x=x: x for k, x in one.items()}, **others)
+
+
+def of_another_kind():
+    return [classifier(), whole()]
 
 
 @cache
@@ -911,6 +941,83 @@ TABLE = {
     "streams.prototype_labels": Case(
         streams.prototype_labels,
         lambda: {"features": numbers(VALUES), "logits": numbers(LOGITS)},
+    ),
+    "combining.ensemble": Case(
+        combining.ensemble, lambda: {"models": several(other=of_another_kind)}
+    ),
+    "combining.soup": Case(
+        combining.soup, lambda: {"models": several(other=of_another_kind)}
+    ),
+    "combining.greedy_soup": Case(
+        combining.greedy_soup,
+        lambda: {
+            "models": several(other=of_another_kind),
+            "score": function(lambda model: 0.5),
+        },
+    ),
+    "combining.interpolate": Case(
+        combining.interpolate,
+        lambda: {
+            "first": network(classifier()),
+            "second": network(second_classifier()),
+            "share": share(0.5),
+        },
+    ),
+    "combining.walk": Case(
+        combining.walk,
+        lambda: {
+            "first": network(classifier()),
+            "second": network(second_classifier()),
+            "shares": numbers([0.0, 0.5, 1]),
+            "score": function(lambda model: 0.5),
+            "refresh": function(lambda model: model),
+        },
+        {"shares": "row short", "refresh": "none"},
+    ),
+    "combining.distiller": Case(
+        combining.distiller,
+        lambda: {
+            "student": network(classifier()),
+            "teacher": thing(second_classifier(), same=classifier),
+            "temperature": positive(3.0),
+            "label_share": share(0.5),
+        },
+    ),
+    "finetuning.train_only": Case(
+        finetuning.train_only,
+        lambda: {"model": network(second_classifier()), "part": choice("head")},
+    ),
+    "finetuning.add_lora": Case(
+        finetuning.add_lora,
+        lambda: {
+            "model": network(finetuning.classifier(backbone(), 2)),
+            "rank": count(2),
+            "from_block": choice("block1"),
+        },
+        {"from_block": "none"},
+    ),
+    "finetuning.merge_lora": Case(
+        finetuning.merge_lora, lambda: {"model": network(with_lora())}
+    ),
+    "finetuning.add_bottlenecks": Case(
+        finetuning.add_bottlenecks,
+        lambda: {
+            "model": network(classifier()),
+            "units": count(2),
+            "from_block": choice("block1"),
+        },
+        {"from_block": "none"},
+    ),
+    "finetuning.adapter_size": Case(
+        finetuning.adapter_size, lambda: {"model": network(classifier())}
+    ),
+    "finetuning.save_adapter": Case(
+        finetuning.save_adapter,
+        lambda: {"model": network(classifier()), "path": path("task.npz")},
+    ),
+    "finetuning.load_adapter": Case(
+        load_adapter,
+        lambda: {"model": network(classifier()), "path": path("task.npz")},
     ),
     "finetuning.classifier": Case(
         finetuning.classifier,

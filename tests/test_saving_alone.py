@@ -32,10 +32,18 @@ from tl_helpers.adaptation import (
 from tl_helpers.backbones.applications import Preprocessing
 from tl_helpers.backbones.embedded import build_network
 from tl_helpers.backbones.small import build_small
+from tl_helpers.combining import ensemble, interpolate, soup
+from tl_helpers.combining.distilling import Distiller, SoftDivergence
 from tl_helpers.domains import adapt_batch_norm
 from tl_helpers.explanation import randomise_weights
 from tl_helpers.fewshot import PrototypicalNetwork
-from tl_helpers.finetuning import BlockRates, classifier
+from tl_helpers.finetuning import (
+    BlockRates,
+    add_bottlenecks,
+    add_lora,
+    classifier,
+    merge_lora,
+)
 from tl_helpers.multitask import Angle, Box, Classification, Mask, MultiTask, PCGrad
 from tl_helpers.saving import save_model
 from tl_helpers.streams import SourceFree
@@ -88,6 +96,16 @@ def adapted():
     return adapt_batch_norm(classifier(tiny_backbone(), 2), tiny_images())
 
 
+def merged():
+    model = classifier(tiny_backbone(), 2)
+    add_lora(model, 2)
+    return merge_lora(model)
+
+
+def distilling():
+    return Distiller(encoder(), encoder(), SoftDivergence(2.0))
+
+
 # Whatever is registered with Keras, and every function that says it returns a model.
 MADE = {
     "BlockMaps": lambda _: dense.segmenter(tiny_backbone(), 2, channels=2),
@@ -98,18 +116,21 @@ MADE = {
     "Segmenter": lambda _: dense.segmenter(tiny_backbone(), 3, "block1", channels=2),
     "Angle": lambda _: MultiTask(trunk(), {"angle": TASKS["angle"]}),
     "BlockRates": lambda _: compiled(BlockRates("adam", {"only": 0.5})),
+    "Bottleneck": lambda _: add_bottlenecks(classifier(tiny_backbone(), 2), 2),
     "Box": lambda _: MultiTask(trunk(), {"box": TASKS["box"]}),
     "CDAN": lambda _: CDAN(encoder(), head()),
     "Classification": lambda _: MultiTask(trunk(), {"class": TASKS["class"]}),
     "Classifier": lambda _: classifier(tiny_backbone(), 2, "block1", (3,), 0.5),
     "DANN": lambda _: DANN(encoder(), head()),
     "Detector": lambda _: dense.detector(tiny_backbone(), 2, channels=2),
+    "Distiller": lambda _: distilling(),
     "Discrepancy": lambda _: Discrepancy(encoder(), head(), "mmd"),
     "GradientReversal": lambda _: rows(GradientReversal(0.5)),
     "HeadFeatures": lambda _: classifier(tiny_backbone(), 2),
     "HubLayer": hub,
     "InverseDecay": lambda _: compiled(keras.optimizers.SGD(InverseDecay(0.1, 9))),
     "Mask": lambda _: MultiTask(trunk(), {"mask": TASKS["mask"]}),
+    "MeanProbability": lambda _: ensemble([encoder(), encoder()]),
     "MeanTeacher": lambda _: MeanTeacher(encoder()),
     "MultiTask": lambda _: MultiTask(trunk(), TASKS, weighting="uncertainty"),
     "MutualLearning": lambda _: MutualLearning(encoder(), encoder()),
@@ -120,15 +141,21 @@ MADE = {
     "SimSiam": lambda _: pretraining.SimSiam(learner()),
     "SourceFree": lambda _: SourceFree(encoder(), head()),
     "SelfTraining": lambda _: SelfTraining(encoder()),
+    "SoftDivergence": lambda _: distilling(),
+    "add_bottlenecks": lambda _: add_bottlenecks(classifier(tiny_backbone(), 2), 2),
     "adapt_batch_norm": lambda _: adapted(),
     "build_small": lambda _: build_small((2, 3)),
     "build_network": lambda _: build_network(),
     "classifier": lambda _: classifier(tiny_backbone(), 2),
     "dense_network": lambda _: dense_network(3, (4,), 2, batch_norm=True),
     "digit_network": lambda _: digit_network(20)[0],
+    "ensemble": lambda _: ensemble([encoder()]),
+    "interpolate": lambda _: interpolate(encoder(), encoder(), 0.5),
+    "merge_lora": lambda _: merged(),
     "randomise_weights": lambda _: randomise_weights(classifier(tiny_backbone(), 2)),
     "prediction_head": lambda _: pretraining.prediction_head(8),
     "projection_head": lambda _: pretraining.projection_head(3, 4),
+    "soup": lambda _: soup([encoder(), encoder()]),
     "linear_head": lambda _: probes.linear_head(3, 2),
     "warmup_cosine": lambda _: compiled(
         keras.optimizers.Adam(training.warmup_cosine(0.1, 9))

@@ -138,8 +138,6 @@ def describe(thing):
         TypeError: it holds a function or a class of one's own, whose code no
             description shows.
     """
-    import keras
-
     for piece in _pieces(thing):
         for own in (type(piece), *vars(piece).values()):
             own = getattr(own, "__func__", own)  # a method's
@@ -147,15 +145,41 @@ def describe(thing):
                 own = own.func
             if isinstance(own, type | FunctionType):
                 _check_origin(own.__qualname__, own.__module__)
+    described = configuration(thing)
+
+    def check(found):
+        if found.get("module"):
+            _check_origin(found.get("class_name"), found["module"])
+
+    json.loads(described, object_hook=check)
+    return described
+
+
+def configuration(thing, unimportant=_UNIMPORTANT):
+    """Write a Keras object's configuration, alike for all that are built alike.
+
+    As `describe`, whose words on names hold here, but it takes classes and functions
+    of one's own by their names: enough to compare two objects of one program.
+
+    Args:
+        thing: keras.Model, layer or optimizer.
+        unimportant: keys of configurations that make no difference.
+
+    Returns:
+        str, JSON.
+
+    Raises:
+        TypeError: a part has no configuration.
+    """
+    import keras
+
     names = {}
 
     def leave_out(found):
-        return {key: x for key, x in found.items() if key not in _UNIMPORTANT}
+        return {key: x for key, x in found.items() if key not in unimportant}
 
     def number(found):
         kind, config = found.get("class_name"), found.get("config")
-        if found.get("module"):
-            _check_origin(kind, found["module"])
         name = config.get("name", "") if isinstance(config, dict) else ""
         if kind and re.sub(r"_\d+$", "", name).replace("_", "") == kind.lower():
             names.setdefault(name, f"{kind} {len(names)}")

@@ -19,6 +19,7 @@ from tl_helpers.inputs import (
 from tl_helpers.training import share_of_a_replica
 
 HEAD = "head"
+STATISTICS = {"moving_mean", "moving_variance"}  # which never learn, and may move
 
 
 class HeadStart(layers.Layer):
@@ -251,14 +252,19 @@ def _set_trainable(model, learning_parts, batch_norm):
         for layer in members:
             is_norm = isinstance(layer, layers.BatchNormalization)
             can_learn = batch_norm or part == HEAD or not is_norm
+            layer.trainable = False  # Keras passes over what is True already
             layer.trainable = part in learning_parts and can_learn
             if isinstance(layer, HubLayer):
                 layer.moves_statistics = batch_norm
 
 
 def _learning(model):
-    """Names of the layers that `fit` changes."""
-    names = {layer.name for layer in model.layers if layer.weights and layer.trainable}
+    """Names of the layers that `fit` changes, and of weights that it leaves in them."""
+    learning = [layer for layer in model.layers if layer.weights and layer.trainable]
+    names = {layer.name for layer in learning}
+    for layer in learning:
+        still = {x.name for x in layer.weights if not x.trainable} - STATISTICS
+        names |= {f"the {name} of {layer.name}" for name in still}
     modules = [layer for layer in model.layers if isinstance(layer, HubLayer)]
     moving = {f"{x.name} (statistics)" for x in modules if x.moves_statistics}
     return frozenset(names | moving)
