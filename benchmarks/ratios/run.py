@@ -26,6 +26,7 @@ import adapting
 import attacking
 import augmenting
 import choosing
+import combining
 import episodes
 import extracting
 import hub_layer
@@ -293,6 +294,9 @@ BENCHMARKS = {
     "grad_cam": attacking.measure_grad_cam,
     "pgd_step": attacking.measure_pgd_step,
     "tent_step": streaming.measure_tent_step,
+    "lora_step": combining.measure_lora_step,
+    "lora_memory": combining.measure_lora_memory,
+    "soup": combining.measure_soup,
     "course": measure_course,
 }
 
