@@ -148,6 +148,8 @@ def test_warmup_cosine_of_few_steps_is_finite(num_steps):
 def test_predict_logits_equals_predict(model, monkeypatch, at_once):
     monkeypatch.setattr(training, "ANSWERED_AT_ONCE", at_once)
     images = tiny_images()
+    # logits near 1: sums of hundreds differ in the fifth decimal from batch to batch
+    model.set_weights([weights / 16 for weights in model.get_weights()])
     logits = training.predict_logits(model, images)
     wanted = model.predict(images.pixels(), verbose=0)
     np.testing.assert_allclose(logits, wanted, rtol=1e-5, atol=1e-5)

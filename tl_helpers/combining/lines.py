@@ -26,8 +26,8 @@ def interpolate(first, second, share):
 
     Source: Wortsman et al. 2021 (arXiv:2109.01903).
     """
-    check_alike([first, second])
     check_share(share=share)
+    check_alike([first, second])
     mixed = copy_of(first)
     mix_into(mixed, [first, second], [1 - share, share])
     return mixed
@@ -58,10 +58,10 @@ def walk(first, second, shares, score, refresh=None):
     Source: Wortsman et al. 2021 (arXiv:2109.01903); the statistics anew as in Izmailov
         et al. 2018 (arXiv:1803.05407).
     """
-    check_alike([first, second])
     shares = check_numbers("shares", shares, "(n,)").astype(float)
     check_share(**{f"shares[{i}]": share for i, share in enumerate(shares)})
     check_callable(score=score, **{} if refresh is None else {"refresh": refresh})
+    check_alike([first, second])
     between, scores = copy_of(first), []
     for share in shares:
         mix_into(between, [first, second], [1 - share, share])
