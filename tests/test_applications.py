@@ -2,7 +2,6 @@
 
 import gc
 import inspect
-import re
 
 import keras
 import numpy as np
@@ -12,21 +11,12 @@ from tl_helpers import backbones
 from tl_helpers.backbones import applications
 from tl_helpers.saving import load_model, save_model
 
-# the smallest of every family in each run, all of them with -m slow (weekly)
+# one for every way of preprocessing in each run, all of them with -m slow (weekly)
 REPRESENTATIVES = {
-    "ConvNeXtTiny",
-    "DenseNet121",
-    "EfficientNetB0",
-    "EfficientNetV2B0",
-    "InceptionV3",
-    "MobileNet",
-    "MobileNetV2",
-    "MobileNetV3Small",
-    "NASNetMobile",
-    "ResNet50",
-    "ResNet50V2",
-    "VGG16",
-    "Xception",
+    "MobileNetV3Small": "none",
+    "MobileNetV2": "tf",
+    "VGG16": "caffe",
+    "DenseNet121": "torch",
 }
 NAMES = [
     pytest.param(name, marks=() if name in REPRESENTATIVES else pytest.mark.slow)
@@ -34,17 +24,13 @@ NAMES = [
 ]
 
 
-def test_every_family_has_its_representative():
-    assert set(applications.names()) >= REPRESENTATIVES
-    families = {name: _family(name) for name in applications.names()}
-    assert {families[name] for name in REPRESENTATIVES} == set(families.values())
-
-
-def _family(name):
-    """Module that defines a network, without its version; Inceptions are one family."""
-    module = inspect.getmodule(getattr(keras.applications, name)).__name__
-    family = re.sub(r"\d+$", "", module.rpartition(".")[2])
-    return "inception" if family.startswith("inception") else family
+def test_every_way_of_preprocessing_has_its_representative():
+    ways = {
+        name: applications.Application(name).preprocessing_mode()
+        for name in REPRESENTATIVES
+    }
+    assert ways == REPRESENTATIVES
+    assert set(ways.values()) == set(applications.Preprocessing.MODES)
 
 
 def random_images(size_px, seed=0):
