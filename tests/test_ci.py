@@ -154,9 +154,7 @@ def test_ci_run_leaves_out_only_what_the_weekly_run_has():
     )
     (picked,) = re.findall(r'-m slow -k "([^"]+)"', CI_RUN)
     for word in picked.split(" or "):
-        assert re.search(rf"mark.slow[^#]*def test_\w*{word}", tests), (
-            word
-        )
+        assert re.search(rf"mark.slow[^#]*def test_\w*{word}", tests), word
 
 
 def test_make_test_gives_each_worker_its_half_of_the_cores():

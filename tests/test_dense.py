@@ -231,8 +231,10 @@ def test_a_segmenter_reloads_with_its_blocks(embedded, tmp_path):
     finetuning.thaw(again, "block3")
 
 
-@pytest.mark.parametrize("block", [None, "block4", "block2", "stem"])
-@pytest.mark.parametrize("skips", [True, False])
+@pytest.mark.parametrize(
+    ("block", "skips"),
+    [(None, True), ("block4", True), ("stem", True), ("block2", False)],
+)
 def test_halves_together_are_the_whole(embedded, block, skips):
     model = dense.segmenter(embedded, 4, channels=8, skips=skips)
     lower, upper = model.halves(block)

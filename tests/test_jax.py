@@ -9,19 +9,32 @@ Compiling takes JAX a second or more for every model. The losses' own tests
 import keras
 import numpy as np
 import pytest
+from scipy.special import softmax
 from test_adaptation_models import BUILD, CLASSES, ROWS, domains, fitted
 from test_multitask import PCGrad, all_tasks, data, trunk
+from test_pretraining import MODELS, views
 from test_prototypical import prototypical, toy
 from tiny import moved, tiny_backbone, tiny_images, values_of
 
-from tl_helpers import augmentation, explanation, features, fewshot, robustness
+from tl_helpers import (
+    augmentation,
+    combining,
+    explanation,
+    features,
+    fewshot,
+    robustness,
+    streams,
+    training,
+)
 from tl_helpers.finetuning import (
     BlockRates,
     Stage,
+    add_lora,
     classifier,
     fine_tune,
     l2_sp,
     layer_rates,
+    merge_lora,
 )
 from tl_helpers.multitask import MultiTask, gradient_cosines
 from tl_helpers.saving import load_model, save_model
@@ -98,6 +111,54 @@ def test_prototypical_network_trains_and_reloads(tmp_path):
     assert moved(before, model)
     first, second = answers_again(model, values, tmp_path)
     np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_pretraining_trains_without_labels(name):
+    model = MODELS[name]()
+    before = values_of(model)
+    model.compile(keras.optimizers.Adam(0.01))
+    history = training.fit_steps(model, tiny_images(), 2, 8, 0, views())
+    assert np.isfinite(history["loss"]).all()
+    assert any(path.endswith("kernel") for path in moved(before, model))
+
+
+def test_an_adapter_trains_and_merges():
+    model, images = classifier(tiny_backbone(), 2), tiny_images()
+    add_lora(model, 2)
+    compile_for(model)
+    training.fit_steps(model, images, 3, 8, 0)
+    before = training.predict_logits(model, images)
+    merge_lora(model)
+    after = training.predict_logits(model, images)
+    np.testing.assert_allclose(before, after, atol=1e-4)
+
+
+def test_models_are_combined():
+    models = [classifier(tiny_backbone(), 2) for _ in range(2)]
+    images = tiny_images()
+    pixels = images.pixels()
+    logits = [training.predict_logits(x, images) for x in models]
+    both = combining.ensemble(models).predict(pixels, verbose=0)
+    mean = np.mean(softmax(logits, axis=-1), axis=0)
+    np.testing.assert_allclose(softmax(both, axis=-1), mean, atol=1e-5)
+    one = combining.soup([models[0], models[0]])
+    answers = [training.predict_logits(x, images) for x in (one, models[0])]
+    np.testing.assert_allclose(*answers, atol=1e-5)
+
+
+@pytest.mark.parametrize("way", ["BatchStatistics", "RunningStatistics", "Tent"])
+def test_a_stream_is_answered_and_adapted_to(way):
+    model, images = classifier(tiny_backbone(), 2), tiny_images()
+    answering = getattr(streams, way)(model)
+    for batch in streams.stream(images, 8):
+        assert np.isfinite(answering.predict(batch)).all()
+    assert moved(values_of(model), answering.network) or way == "BatchStatistics"
+
+
+def compile_for(model):
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.01), loss)
 
 
 def test_features_are_those_of_the_network():

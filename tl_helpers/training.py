@@ -52,7 +52,7 @@ def reset_optimizer(model):
     build_optimizer(model)
     for variable in model.optimizer.variables:
         if not variable.path.endswith("learning_rate"):
-            variable.assign(ops.zeros_like(variable))
+            variable.assign(ops.zeros(variable.shape, variable.dtype))
 
 
 def build_optimizer(model):

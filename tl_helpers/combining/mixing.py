@@ -74,7 +74,7 @@ def copy_of(model):
     """
     copy = type(model).from_config(model.get_config())
     for new, old in zip(_state(copy), _state(model), strict=True):
-        new.assign(old)
+        new.assign(keras.ops.copy(old))  # on JAX two would share what training frees
     return copy
 
 
@@ -97,7 +97,7 @@ def mix_into(target, models, shares):
         if not _is_real(weight):
             continue
         if len(kept) == 1:
-            weight.assign(kept[0][0].weights[i])
+            weight.assign(keras.ops.copy(kept[0][0].weights[i]))
             continue
         mean = sum(share * _float64(model.weights[i]) for model, share in kept)
         weight.assign(keras.ops.cast(mean, weight.dtype))

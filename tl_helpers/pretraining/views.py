@@ -1,6 +1,5 @@
 """Two views of every image, made where batches are made."""
 
-import keras
 import numpy as np
 
 from tl_helpers.augmentation import Policy
@@ -31,11 +30,18 @@ def two_views(policy):
         )
 
     def make(images, labels=None):
-        is_array = isinstance(images, np.ndarray)
-        join = np.concatenate if is_array else keras.ops.concatenate
-        both = policy(join([images, images]))
-        count = len(images) if is_array else keras.ops.shape(images)[0]
+        count, both = _twice(images)
+        both = policy(both)
         pair = {"first": both[:count], "second": both[count:]}
         return pair if labels is None else (pair, labels)
 
     return make
+
+
+def _twice(images):
+    """Return the number of images, and the batch with each of them twice."""
+    if isinstance(images, np.ndarray):
+        return len(images), np.concatenate([images, images])
+    import tensorflow as tf  # inside tf.data they are its tensors on every backend
+
+    return tf.shape(images)[0], tf.concat([images, images], axis=0)
