@@ -118,7 +118,7 @@ def _signs(batches, expected):
 
 
 def _by_chance(num_images, expected):
-    """Return the variety, in nats, that answers drawn with these shares hardly undercut.
+    """Return the variety, in nats, that such answers fall below once in 1 / CHANCE.
 
     Certain answers are drawn; those of a model in doubt are more varied.
     """
