@@ -96,6 +96,31 @@ def test_signs_say_it_in_a_sentence():
     assert str(warning_signs(honest("mixed"))).endswith("; no alarm.")
 
 
+def test_a_few_images_of_an_honest_model_raise_no_alarm():
+    rng = np.random.default_rng(0)
+    streams = [answers(rng.integers(10, size=800), 1.0) for _ in range(10)]
+    for num_images in (1, 4, 20, 40):
+        batches = [np.split(x, len(x) // num_images) for x in streams]
+        alarms = np.concatenate([warning_signs(x).is_alarm for x in batches])
+        assert alarms.mean() < 0.005, num_images
+
+
+def test_a_model_that_gives_seven_of_ten_classes_raises_the_alarm():
+    """It is far from collapse; half of the variety, log(10) / 2, would let it pass."""
+    rng = np.random.default_rng(0)
+    batches = [answers(rng.integers(7, size=64), 1.0) for _ in range(20)]
+    assert warning_signs(batches).is_alarm.mean() > 0.9
+    assert not warning_signs(batches, limit=0.5).is_alarm.any()
+
+
+def test_in_many_images_a_slightly_other_mix_raises_no_alarm():
+    shares = np.array([0.14, 0.06] * 5)
+    batch = answers(np.repeat(np.arange(10), (1000 * shares).round().astype(int)), 1.0)
+    signs = warning_signs([batch])
+    assert signs.variety[0] < 0.97 * LOG_10  # chance would not give that
+    assert not signs.is_alarm[0]
+
+
 def test_what_is_no_probability_is_refused():
     with pytest.raises(ValueError, match="expected probabilities"):
         warning_signs([np.array([[2.0, -1.0]])])

@@ -8,6 +8,8 @@ from scipy.stats import entropy
 from tl_helpers.inputs import check_kind, check_numbers, check_share, check_whole
 
 SLACK = 1e-3  # how far the sum of float32 probabilities may be from 1
+CHANCE = 1e-3  # share of an honest model's looks that fall below what chance explains
+LOOKS = 4000  # drawn to find out what that is
 
 
 class WarningSigns(NamedTuple):
@@ -22,7 +24,8 @@ class WarningSigns(NamedTuple):
             certain, to `variety`, where all images get the same answer.
         distance: float (batches,), total variation between the mean answer and the
             source's, in [0, 1]: the share of the answers that went elsewhere.
-        is_alarm: bool (batches,), whether the variety has fallen below the limit.
+        is_alarm: bool (batches,), whether the variety has fallen below the limit, and
+            below what chance explains.
     """
 
     commonest: np.ndarray
@@ -44,12 +47,14 @@ class WarningSigns(NamedTuple):
         )
 
 
-def warning_signs(probabilities_by_batch, source_probabilities=None, over=1, limit=0.5):
+def warning_signs(probabilities_by_batch, source_probabilities=None, over=1, limit=0.9):
     """Look for collapse in a stream of answers, without a label.
 
     A model that collapses gives fewer and fewer classes, with certainty: variety and
     doubt fall together. The alarm is raised where the variety is less than a share of
-    the source's.
+    the source's, and less than chance explains: so many answers, drawn with the
+    source's shares of the classes, are that uniform once in a thousand times. Neither
+    needs a label. A few images never raise it: of one image the answer is one class.
 
     No sign can tell a collapse from a stream in which one class really stays for a
     while: right answers to a stream that is sorted by class raise the alarm, too.
@@ -63,9 +68,10 @@ def warning_signs(probabilities_by_batch, source_probabilities=None, over=1, lim
             classes are as frequent as those expected here; None where all classes
             are expected equally often.
         over: int >= 1, how many of the latest batches every sign is taken over; fewer
-            at the beginning. With less than a few images a class in them, an honest
-            model raises the alarm.
-        limit: share in [0, 1] of the source's variety below which there is an alarm.
+            at the beginning. With less than a few images a class in them, only a
+            large loss of variety raises the alarm.
+        limit: share in [0, 1] of the source's variety below which there is an alarm;
+            0.9 of ten equally frequent classes is the variety of eight.
 
     Returns:
         WarningSigns.
@@ -90,7 +96,10 @@ def warning_signs(probabilities_by_batch, source_probabilities=None, over=1, lim
     ends = range(1, len(batches) + 1)
     signs = [_signs(batches[max(0, i - over) : i], expected) for i in ends]
     commonest, variety, doubt, distance = np.transpose(signs)
+    sizes = [sum(map(len, batches[max(0, i - over) : i])) for i in ends]
+    explained = {size: _by_chance(size, expected) for size in set(sizes)}
     is_alarm = variety < limit * entropy(expected)
+    is_alarm &= variety < [explained[size] for size in sizes]
     return WarningSigns(commonest, variety, doubt, distance, is_alarm)
 
 
@@ -106,6 +115,15 @@ def _signs(batches, expected):
         entropy(rows, axis=1).mean(),
         distance,
     )
+
+
+def _by_chance(num_images, expected):
+    """Return the variety, in nats, that such answers fall below once in 1 / CHANCE.
+
+    Certain answers are drawn; those of a model in doubt are more varied.
+    """
+    counts = np.random.default_rng(0).multinomial(num_images, expected, LOOKS)
+    return np.quantile(entropy(counts, axis=1), CHANCE)
 
 
 def _probabilities(name, rows):
