@@ -99,6 +99,7 @@ class Steps:
         self.probabilities = np.array(facts["test"].pop("probabilities")[0])
         facts["shift"] = self._shift(model, away, facts["trust"])
         facts["costs"] = self._costs(model)
+        self.bar.update()
         return facts
 
     def _step(self, key, compute, text):

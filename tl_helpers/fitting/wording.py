@@ -1,0 +1,309 @@
+"""Facts -> the sentences of a report: what was decided, why, and what is unknown."""
+
+from tl_helpers.evaluation import Difference, binomial_interval
+
+FEW_TEST = 20  # test images: fewer tell hardly anything
+WIDE = 0.20  # an interval from here on is called wide
+FEW_OF_A_CLASS = 10  # test images of a class
+UNEVEN = 3  # times as many images in the largest class as in the smallest
+SECONDS_A_MULTIPLY_ADD = 1e-10  # of one processor core of a laptop
+NOT_ENOUGH = "Not enough images to tell"
+
+
+def percent(share):
+    """Return for example '87%'."""
+    return f"{100 * share:.0f}%"
+
+
+def share_of(num_right, number):
+    """Return for example '87% (78% to 93%)', with the 95% interval."""
+    low, high = binomial_interval(num_right, number)
+    return f"{percent(num_right / number)} ({percent(low)} to {percent(high)})"
+
+
+def points(difference):
+    """Return a difference in points, with its interval where it has one."""
+    mean, low, high = (100 * x for x in difference[:3])
+    return f"{mean:+.0f} points ({low:+.0f} to {high:+.0f})"
+
+
+def headline(facts):
+    """Say how good the model is, in one sentence."""
+    test, data = facts["test"], facts["data"]
+    low, high = test["interval"]
+    right = (
+        f"Of {test['num']} test images the model named {test['right']} rightly: "
+        f"{share_of(test['right'], test['num'])}."
+    )
+    if test["num"] < FEW_TEST:
+        return f"{NOT_ENOUGH} how good the model is. {right}"
+    most = max(data["test counts"].values()) / test["num"]
+    if not beats_guessing(facts):
+        return (
+            f"{right} That is no better than always naming the commonest class "
+            f"({percent(most)}), as far as these images can show."
+        )
+    if high - low > WIDE:
+        return f"{right} That range is wide: more test images would narrow it."
+    return right
+
+
+def beats_guessing(facts):
+    """Whether the test shows more than always naming the commonest class."""
+    test = facts["test"]
+    most = max(facts["data"]["test counts"].values()) / test["num"]
+    return test["interval"][0] > most
+
+
+def advice(facts):
+    """Say whether to use the model, in one sentence."""
+    if facts["test"]["num"] < FEW_TEST:
+        return (
+            "Collect more images before you rely on it: at least "
+            f"{FEW_TEST} to test by, better a hundred."
+        )
+    if not beats_guessing(facts):
+        return (
+            "Do not use this model. Look at the labels first: either they are wrong, "
+            "or the classes do not differ in what a picture shows."
+        )
+    threshold = facts["trust"]["threshold"]
+    if threshold is None:
+        return (
+            "Let a person look at every answer: no confidence was found above which "
+            "the answers are nearly always right."
+        )
+    return (
+        f"Let a person look at the answers with a confidence below "
+        f"{percent(threshold)}; above it they were nearly always right."
+    )
+
+
+def about_sets(facts):
+    """Say which images learnt and which tested."""
+    data = facts["data"]
+    origin = (
+        "those of your test folder"
+        if data["has own test"]
+        else "a quarter of every class, drawn at random"
+    )
+    return (
+        f"{data['train']} images taught the model. {data['test']} others, {origin}, "
+        "were kept apart and asked once, at the very end."
+    )
+
+
+def about_balance(facts):
+    """Say whether some class has many more images than another."""
+    counts = facts["data"]["train counts"]
+    most, least = max(counts, key=counts.get), min(counts, key=counts.get)
+    if counts[most] < UNEVEN * counts[least]:
+        return ""
+    balanced = facts["test"]["balanced"]
+    return (
+        f"The classes are uneven: {most} has {counts[most]} images to learn from, "
+        f"{least} {counts[least]}. A model learns to prefer the common one. If every "
+        f"class counts the same, the model is right on {percent(balanced)} of the test "
+        "images."
+    )
+
+
+def about_few(facts):
+    """Say of which classes the test can tell hardly anything."""
+    counts = facts["data"]["test counts"]
+    few = [name for name, number in counts.items() if number < FEW_OF_A_CLASS]
+    if not few:
+        return ""
+    shown = ", ".join(few[:6]) + (f" and {len(few) - 6} more" if len(few) > 6 else "")
+    return (
+        f"{NOT_ENOUGH} how well single classes are recognised: fewer than "
+        f"{FEW_OF_A_CLASS} test images of {shown}."
+    )
+
+
+def about_choice(facts):
+    """Say which network was chosen, and why."""
+    choice = facts["choice"]
+    name, block = choice["chosen"]
+    chosen = f"the network {name}, cut behind its block {block}"
+    if choice["is_rule"]:
+        return (
+            f"{NOT_ENOUGH} which network suits best: with fewer than five images a "
+            f"class to learn from, a choice is no better than a coin. So the rule of "
+            f"thumb was followed: {chosen}, the last one."
+        )
+    lead = Difference(*choice["lead"]) if choice["lead"] else None
+    if lead is None:
+        return f"Only one candidate was there: {chosen}."
+    after = ", cut behind ".join(choice["next"])
+    if lead.verdict == "better":
+        return (
+            f"Chosen: {chosen}. Its features separate your classes surely better than "
+            f"the next best ({after}), by {points(lead)}."
+        )
+    return (
+        f"Chosen: {chosen}, which was ahead on held-out images. {NOT_ENOUGH} whether "
+        f"it is really better than {after}: {points(lead)}. Either would do."
+    )
+
+
+def about_forecast(facts):
+    """Say what more labels would bring, or why that cannot be told."""
+    double, fourfold = facts["forecasts"]
+    if double["reason"]:
+        if "mistakes are left" in double["reason"]:
+            start = "More images could hardly be seen to help"
+        else:
+            start = f"{NOT_ENOUGH} what more of them would bring"
+        return f"{start}. {double['reason']}"
+    text = (
+        "With twice as many images of each class, a model of this kind would be right "
+        f"on about {percent(double['accuracy'])} ({percent(double['low'])} to "
+        f"{percent(double['high'])})"
+    )
+    if fourfold["reason"]:
+        return f"{text}."
+    return (
+        f"{text}, with four times as many on about {percent(fourfold['accuracy'])} "
+        f"({percent(fourfold['low'])} to {percent(fourfold['high'])}), if the curve "
+        "goes on as it went so far."
+    )
+
+
+def about_strategy(facts):
+    """Say which way of learning was chosen, and why."""
+    plan, found = facts["plan"], facts["strategies"]
+    if plan["reason"] == "time":
+        return (
+            "Chosen: a probe, a simple classifier on the frozen network. Comparing it "
+            f"with fine-tuning would take about {plan['minutes']:.1f} minutes on a "
+            "slow machine, more than allowed; raise --minutes to try."
+        )
+    if plan["reason"] == "images":
+        return (
+            "Chosen: a probe, a simple classifier on the frozen network. "
+            f"{NOT_ENOUGH} whether fine-tuning would be better: some class has too "
+            "few to learn from, to choose by and to check by."
+        )
+    both = found["both"]
+    gain = Difference(*both["gain"])
+    told = f"{points(gain)} on held-out images, both on the same ones"
+    if found["chosen"] == "fine-tuning" and gain.verdict == "better":
+        return (
+            "Chosen: fine-tuning, which trains part of the network on your images. It "
+            f"is surely better than a probe: {told}."
+        )
+    if found["chosen"] == "fine-tuning":
+        return (
+            "Chosen: fine-tuning, which trains part of the network on your images. It "
+            f"was ahead of a probe by more than its margin of error: {told}. "
+            f"{NOT_ENOUGH} whether that is more than luck."
+        )
+    if gain.verdict == "worse":
+        return (
+            "Chosen: a probe, a simple classifier on the frozen network. Fine-tuning "
+            f"was surely worse: {told}."
+        )
+    return (
+        "Chosen: a probe, a simple classifier on the frozen network. Fine-tuning was "
+        f"not clearly better: {told}; where two are about alike, the simpler one is "
+        "taken."
+    )
+
+
+def about_trust(facts):
+    """Say how far the model's confidence can be believed."""
+    trust = facts["trust"]
+    error = 100 * trust["after"]
+    text = (
+        f"On {trust['num']} held-out images, confidence and success lay "
+        f"{error:.0f} points apart on average"
+    )
+    before = 100 * trust["before"]
+    text += f" ({before:.0f} before they were matched to each other)."
+    threshold = trust["threshold"]
+    if threshold is None:
+        return (
+            f"{text} {NOT_ENOUGH} where the model can be left alone: no confidence "
+            "was found above which 95% of the answers were right, and surely 90%."
+        )
+    text += (
+        f" From a confidence of {percent(threshold)} on, at least 95% of the answers "
+        "were right there."
+    )
+    sure, test = facts["test"]["sure"], facts["test"]
+    if not sure["num"]:
+        return f"{text} No test image reached that confidence."
+    return (
+        f"{text} In the test, {sure['num']} of {test['num']} images reached it, and "
+        f"of those {share_of(sure['right'], sure['num'])} were right."
+    )
+
+
+def about_shift(facts):
+    """Say how far the unlabelled images are from home, and what was done about it."""
+    shift = facts["shift"]
+    if not shift:
+        return (
+            "No images from where the model will be used were given. If they come from "
+            "another camera, light or place, the numbers above may not hold there: "
+            "give some with --unlabelled."
+        )
+    if shift["reason"] == "few":
+        return (
+            f"{NOT_ENOUGH} whether the {shift['num']} unlabelled images differ from "
+            "yours: give at least twenty, better a hundred."
+        )
+    told = (
+        f"distance {shift['distance']:.2f} on a scale from 0 to 2, where chance alone "
+        f"gives up to {shift['noise']:.2f}"
+    )
+    if shift["reason"] == "none":
+        return (
+            f"The {shift['num']} unlabelled images look like yours to the network "
+            f"({told}). The numbers above should hold there; nothing was adapted."
+        )
+    return (
+        f"The {shift['num']} unlabelled images look different from yours ({told}). "
+        "The numbers above do not hold there. " + _WHY_ADAPTED[shift["reason"]]
+    )
+
+
+_LABEL_SOME = "Label fifty of them and test before you rely on an answer."
+_WHY_ADAPTED = {
+    "no layers": (
+        "This network has no BatchNormalization layers that could be adapted. "
+        + _LABEL_SOME
+    ),
+    "too few to adapt": (
+        "Nothing was adapted: fewer than a hundred images give no steady statistics. "
+        + _LABEL_SOME
+    ),
+    "few classes": (
+        "Nothing was adapted: the answers fall on few of the classes. If the images "
+        "really show only those, adapting does harm. " + _LABEL_SOME
+    ),
+    "no gain": (
+        "Nothing was adapted: with the statistics of these images they lay no nearer "
+        "to yours. " + _LABEL_SOME
+    ),
+    "adapted": (
+        "So a second model was written, model_adapted.keras, which takes the mean and "
+        "spread of its inner values from these images: with them they lie nearer to "
+        "yours, and the answers still use most of the classes. Which of the two is "
+        "better there, no one can know without labels. " + _LABEL_SOME
+    ),
+}
+
+
+def about_costs(facts):
+    """Say what the model costs to run."""
+    costs = facts["costs"]
+    count = costs["multiply-adds"]
+    return (
+        f"The file has {costs['bytes'] / 1e6:.1f} MB, {costs['parameters'] / 1e6:.2f} "
+        f"million numbers. One image takes {count / 1e6:.0f} million multiplications, "
+        f"about {max(1, count * SECONDS_A_MULTIPLY_ADD * 1000):.0f} ms of one laptop "
+        f"processor core; no graphics card is needed. Pictures are shrunk to "
+        f"{costs['size_px']} px, so what is smaller than a pixel there cannot be seen."
+    )
