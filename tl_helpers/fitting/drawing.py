@@ -41,7 +41,7 @@ def bars(rows):
     """
     height = ROW * len(rows) + 26
     parts = [_svg(height, "Shares of right answers with their intervals")]
-    span = WIDTH - 30
+    span = WIDTH - 6  # room for a dot
     for row, (name, share, low, high) in enumerate(rows):
         y = ROW * row + 22
         text = f"{100 * share:.0f}% ({100 * low:.0f} to {100 * high:.0f})"

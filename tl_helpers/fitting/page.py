@@ -97,13 +97,17 @@ def _data(fitted):
     text += _classes(fitted)
     text += _paragraph(wording.about_balance(facts))
     text += _paragraph(wording.about_few(facts))
-    sizes = {name: f"{size[0]} × {size[1]}" for name, size in found.sizes.items()}
-    text += _paragraph(
-        f"Sizes: half of the images have {sizes['median']} px or less; the smallest "
-        f"has {sizes['smallest']}, the largest {sizes['largest']}.",
-        "soft",
+    return text + _paragraph(_sizes(found.sizes), "soft") + _faults(found)
+
+
+def _sizes(sizes):
+    shown = {name: f"{size[0]} × {size[1]}" for name, size in sizes.items()}
+    if shown["smallest"] == shown["largest"]:
+        return f"All images have {shown['median']} px."
+    return (
+        f"The middle one of all sizes is {shown['median']} px; the smallest image has "
+        f"{shown['smallest']}, the largest {shown['largest']}."
     )
-    return text + _faults(found)
 
 
 def _faults(found):
@@ -114,15 +118,15 @@ def _faults(found):
     broken = [f"{name}: {why}" for name, why in found.broken.items()]
     classes = [f"{name}: {why}" for name, why in found.left_out.items()]
     lists = (
-        ("in classes left out", "Classes left out: too few images", classes),
-        ("broken", "Files that cannot be read", broken),
-        ("torn", "One picture in several classes: decide which is right", torn),
-        ("leaks", "Pictures that were also in the test folder", leaks),
-        ("copies", "The same picture twice in a class; one was used", pairs),
-        ("loose", "Files outside of the class folders", found.loose),
-        ("notes", "Further warnings", found.notes),
+        ("Classes left out: too few images", classes),
+        ("Files that cannot be read", broken),
+        ("One picture in several classes, so not used: decide which is right", torn),
+        ("Images to learn from that are also in the test folder, so not used", leaks),
+        ("The same picture again in its class, so not used", pairs),
+        ("Files outside of the class folders", found.loose),
+        ("Further warnings", found.notes),
     )
-    text = "".join(_listed(title, names) for _, title, names in lists if names)
+    text = "".join(_listed(title, names) for title, names in lists if names)
     if not text:
         return _paragraph(
             "Every file could be read, and no picture was found twice.", "soft"
@@ -302,26 +306,28 @@ def _curve(facts):
 
 
 def _choice(facts):
-    probed = facts["choice"]["probed"]
-    rows = "".join(
-        f"<tr><td>{escape(one['name'])}</td><td>{one['score']:.2f}</td>"
-        f"<td>{one['share_first']:.0%}</td><td>{_mean(probed.get(one['name']))}</td></tr>"
-        for one in facts["choice"]["ranks"]
-    )
+    probed, number = facts["choice"]["probed"], facts["data"]["train"]
+    held = facts["curve"]["held"]
+    rows = []
+    for one in facts["choice"]["ranks"]:
+        right = "not tried"
+        if one["name"] in probed:
+            num_right = round(float(np.dot(probed[one["name"]], held)))
+            right = wording.share_of(num_right, number)
+        score = f"{one['score']:.2f} ({one['low']:.2f} to {one['high']:.2f})"
+        name = escape(one["name"])
+        rows.append(f"<tr><td>{name}</td><td>{score}</td><td>{right}</td></tr>")
     return (
         _paragraph(wording.about_choice(facts))
-        + '<div class="scroll"><table><tr><th>candidate<th>LogME<th>first in'
-        + f"<th>probe right</tr>{rows}</table></div>\n"
+        + '<div class="scroll"><table><tr><th>candidate<th>LogME'
+        + f"<th>a probe was right</tr>{''.join(rows)}</table></div>\n"
         + _paragraph(
             "LogME asks, without training, how well the features explain your labels "
-            "(higher is better); the candidates it put first were then tried out.",
+            "(higher is better); the candidates it put first were then tried out on "
+            "images held out from those to learn from.",
             "soft",
         )
     )
-
-
-def _mean(scores):
-    return f"{100 * np.mean(scores):.0f}%" if scores else "not tried"
 
 
 def _shift(fitted):

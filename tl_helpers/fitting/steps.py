@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import softmax
 
 from tl_helpers import backbones
-from tl_helpers.evaluation import balanced_accuracy, binomial_interval, confusion
+from tl_helpers.evaluation import binomial_interval, confusion
 from tl_helpers.features import extract
 from tl_helpers.fitting import protocol
 from tl_helpers.fitting.answering import picture_classifier
@@ -23,7 +23,7 @@ from tl_helpers.fitting.candidates import (
 from tl_helpers.fitting.costs import multiply_adds
 from tl_helpers.fitting.forecast import forecast, learning_curve
 from tl_helpers.fitting.shift import measure_shift
-from tl_helpers.fitting.trust import judge_trust
+from tl_helpers.fitting.trust import balanced_with_interval, judge_trust
 from tl_helpers.fitting.tuning import (
     compare_strategies,
     fine_tuned,
@@ -188,12 +188,13 @@ class Steps:
         probabilities = softmax(logits / trust["temperature"], axis=1)
         answers, labels = probabilities.argmax(axis=1), self.test.labels
         num_right, number = int((answers == labels).sum()), len(labels)
+        counts = confusion(answers, labels, logits.shape[1])
         found = {
             "right": num_right,
             "num": number,
             "interval": binomial_interval(num_right, number),
-            "balanced": balanced_accuracy(answers, labels),
-            "confusion": confusion(answers, labels, logits.shape[1]).tolist(),
+            "balanced": balanced_with_interval(counts),
+            "confusion": counts.tolist(),
             "sure": _sure(probabilities, labels, trust["threshold"]),
         }
         return found, {"probabilities": [probabilities]}

@@ -44,6 +44,29 @@ def choose_trust_threshold(confidences, is_right, aim=AIM, floor=FLOOR):
     return chosen
 
 
+def balanced_with_interval(confusion):
+    """Balanced accuracy with its 95% interval, from those of the single classes.
+
+    Args:
+        confusion: int (classes, classes), rows are true classes; classes without an
+            image do not count.
+
+    Returns:
+        (balanced accuracy, low, high), in [0, 1].
+
+    Source: Zou & Donner 2008, doi:10.1002/sim.3095, on Wilson's intervals.
+    """
+    confusion = np.asarray(confusion)
+    totals, right = confusion.sum(axis=1), np.diag(confusion)
+    is_there = totals > 0
+    shares = right[is_there] / totals[is_there]
+    pairs = zip(right[is_there].tolist(), totals[is_there].tolist(), strict=True)
+    ends = np.array([binomial_interval(one, total) for one, total in pairs])
+    low, high = np.sqrt(((ends - shares[:, None]) ** 2).sum(axis=0)) / len(shares)
+    mean = float(shares.mean())
+    return mean, max(0.0, mean - float(low)), min(1.0, mean + float(high))
+
+
 def judge_trust(logits, labels):
     """Fit temperature and threshold on answers to images that were held out.
 

@@ -99,12 +99,12 @@ def about_balance(facts):
     most, least = max(counts, key=counts.get), min(counts, key=counts.get)
     if counts[most] < UNEVEN * counts[least]:
         return ""
-    balanced = facts["test"]["balanced"]
+    balanced, low, high = facts["test"]["balanced"]
     return (
         f"The classes are uneven: {most} has {counts[most]} images to learn from, "
         f"{least} {counts[least]}. A model learns to prefer the common one. If every "
-        f"class counts the same, the model is right on {percent(balanced)} of the test "
-        "images."
+        f"class counts the same, the model is right on {percent(balanced)} "
+        f"({percent(low)} to {percent(high)}) of the test images."
     )
 
 
@@ -125,7 +125,7 @@ def about_choice(facts):
     """Say which network was chosen, and why."""
     choice = facts["choice"]
     name, block = choice["chosen"]
-    chosen = f"the network {name}, cut behind its block {block}"
+    chosen = f"the network {name}, cut behind {block}"
     if choice["is_rule"]:
         return (
             f"{NOT_ENOUGH} which network suits best: with fewer than five images a "
