@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 from tiny import tiny_backbone
 
-from tl_helpers import backbones
-from tl_helpers.fitting import candidates
+from tl_helpers import backbones, profiles
+from tl_helpers.fitting import candidates, curves, protocol, tuning
 
 TURNED = 274, 6  # EXIF: the camera was held upright
 
@@ -59,12 +59,16 @@ def bytes_of(folder):
 
 @pytest.fixture
 def tiny_network(monkeypatch):
-    """Whatever backbone is asked for is a tiny one at 8 px."""
+    """Whatever backbone is asked for is a tiny one at 8 px; less is tried out."""
 
     def load(name, pretrained=True):
         keras.utils.set_random_seed(3)
         return tiny_backbone()
 
     monkeypatch.setattr(backbones, "load", load)
+    monkeypatch.setattr(profiles, "start", lambda: None)  # other tests began already
     monkeypatch.setattr(candidates, "SMALL_PX", 8)
     monkeypatch.setattr(candidates, "USUAL_PX", 8)
+    monkeypatch.setattr(protocol, "NUM_FOLDS", 3)
+    monkeypatch.setattr(curves, "SHARES", (0.3, 0.56, 1.0))
+    monkeypatch.setattr(tuning, "EPOCHS", 2)

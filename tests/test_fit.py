@@ -7,6 +7,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from browser import wait_for
 from pictures_of_own import bytes_of, dark_and_bright, drawn, write
 from pictures_of_own import tiny_network as tiny_network  # a fixture
 from tiny import tiny_images
@@ -23,13 +24,16 @@ def fit(folder, out, **settings):
     return fitted, write_report(fitted, out / "report.html").read_text()
 
 
+DARK = "dark & <script>"
+
+
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
     """A folder with bright and dark pictures, beside one from a darker place."""
     folder = tmp_path_factory.mktemp("world")
-    dark_and_bright(folder / "own", 12)
-    write(folder / "own/dark/<b>&.png", drawn(99, 0))
-    (folder / "own/dark/broken.png").write_bytes(b"\x89PNG")
+    dark_and_bright(folder / "own", 10, names=("bright", DARK))
+    write(folder / "own/bright/<b>&.png", drawn(0, 150))
+    (folder / "own" / DARK / "broken.png").write_bytes(b"\x89PNG")
     for i in range(24):
         write(folder / "away" / f"{i}.png", drawn(500 + i, 80) // np.uint8(4))
     return folder
@@ -38,36 +42,51 @@ def own(tmp_path_factory):
 def test_a_fit_writes_a_report_and_a_model(own, tmp_path, tiny_network, capsys):
     before = bytes_of(own)
     command = ["fit", str(own / "own"), "--out", str(tmp_path), "--minutes", "0"]
-    assert __main__.main([*command, "--backbone", "any"]) == 0
+    command += ["--unlabelled", str(own / "away"), "--backbone", "tiny"]
+    assert __main__.main(command) == 0
     assert bytes_of(own) == before
     out, bar = capsys.readouterr()
-    assert "Of 6 test images" in out and "7/7" in bar
+    assert "Of 4 test images" in out and "7/7" in bar
     page = (tmp_path / "report.html").read_text()
     assert "http" not in page and "<script" not in page
-    assert "dark/broken.png: " in page and "width=device-width" in page
+    assert "dark &amp; &lt;script&gt;/broken.png: " in page
+    assert "bright/&lt;b&gt;&amp;.png" in page
     pictures = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page)
     assert all(base64.b64decode(x).startswith(b"\xff\xd8\xff") for x in pictures)
     assert len(re.findall("<img", page)) == len(pictures) >= 2
+    assert saving.load_model(tmp_path / "model.keras").class_names[1] == DARK
+    compare_with_a_second_run(own, tmp_path / "again", page)
 
 
-def test_two_runs_give_the_same_report_and_model(own, tmp_path, tiny_network):
-    settings = {"minutes": 1, "unlabelled": own / "away"}
-    runs = [fit(own, tmp_path / name, **settings) for name in "ab"]
+def compare_with_a_second_run(own, out, page):
+    settings = {"minutes": 0, "backbone_names": ["tiny"]}
+    fitted, again = fit(own, out, unlabelled=own / "away", **settings)
+    assert again == page
+    learnt = {str(path) for path in fitted.train.images.paths}
+    assert not learnt & set(map(str, fitted.test.images.paths))
+
+
+@pytest.mark.slow  # a dozen trainings
+def test_two_runs_with_fine_tuning_give_the_same_report(own, tmp_path, tiny_network):
+    runs = [fit(own, tmp_path / name, minutes=1) for name in "ab"]
     assert runs[0][1] == runs[1][1]
-    assert runs[0][0].facts["plan"]["num_folds"] == 5
+    assert runs[0][0].facts["plan"]["num_folds"] == 3
     models = [saving.load_model(fitted.model_path) for fitted, _ in runs]
     for one, other in zip(*(model.get_weights() for model in models), strict=True):
         assert np.array_equal(one, other)
 
 
-@pytest.mark.parametrize("at", ["_curve", "_tuned", "_test"])
+@pytest.mark.parametrize("at, minutes", [("_tuned", 1), ("_test", 0)])
 def test_a_stopped_run_goes_on_and_repeats_nothing(
-    own, tmp_path, tiny_network, monkeypatch, at
+    own, tmp_path, tiny_network, monkeypatch, at, minutes
 ):
-    done, step, whole = [], Steps._step, getattr(Steps, at)
+    done, step, whole, calls = [], Steps._step, getattr(Steps, at), []
 
-    def stop(*_):
-        raise KeyboardInterrupt
+    def stop_at_the_second(*given):
+        calls.append(given)
+        if at == "_test" or len(calls) == 2:
+            raise KeyboardInterrupt
+        return whole(*given)
 
     def count(self, key, compute, text):
         def counted():
@@ -78,48 +97,43 @@ def test_a_stopped_run_goes_on_and_repeats_nothing(
         return step(self, key, counted, text)
 
     monkeypatch.setattr(Steps, "_step", count)
-    monkeypatch.setattr(Steps, at, stop)
-    settings = {"minutes": 1 if at == "_tuned" else 0}
+    monkeypatch.setattr(Steps, at, stop_at_the_second)
     with pytest.raises(KeyboardInterrupt):
-        fit(own, tmp_path, **settings)
+        fit(own, tmp_path, minutes=minutes)
     assert done and not (tmp_path / "report.html").exists()
     monkeypatch.setattr(Steps, at, whole)
-    report = fit(own, tmp_path, **settings)[1]
-    assert len(done) == len(set(done))
-    assert report == fit(own, tmp_path, **settings)[1]
-    assert len(done) == len(set(done))
+    fit(own, tmp_path, minutes=minutes)
+    assert done[-1] == "test" and len(done) == len(set(done))
 
 
-def test_the_test_images_are_asked_once_and_last(
-    own, tmp_path, tiny_network, monkeypatch
-):
-    asked = []
-    test = Steps._test
+@pytest.mark.slow  # three processes
+def test_a_killed_run_goes_on_to_the_same_report(own, tmp_path):
+    def start(out):
+        command = [sys.executable, "-m", "tl_helpers", "fit", str(own / "own")]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen(
+            [*command, "--out", str(out), "--minutes", "1"], **quiet
+        )
 
-    def note(self, model, trust):
-        asked.append(trust["threshold"])
-        return test(self, model, trust)
-
-    monkeypatch.setattr(Steps, "_test", note)
-    fitted, _ = fit(own, tmp_path, minutes=0)
-    learnt = {str(path) for path in fitted.train.images.paths}
-    assert len(asked) == 1
-    assert not learnt & set(map(str, fitted.test.images.paths))
-
-
-def test_other_images_do_not_go_on_from_what_was_kept(own, tmp_path, tiny_network):
-    dark_and_bright(tmp_path / "own", 6)
-    first = fit(tmp_path, tmp_path / "out", minutes=0)[0]
-    write(tmp_path / "own/dark/new.png", drawn(77, 10))
-    second = fit(tmp_path, tmp_path / "out", minutes=0)[0]
-    assert second.facts["data"]["train"] == first.facts["data"]["train"] + 1
+    assert start(tmp_path / "whole").wait() == 0
+    running = start(tmp_path / "killed")
+    wait_for(lambda: any((tmp_path / "killed").glob("work/*/fine_tuning*")), 300)
+    running.kill()
+    running.wait()
+    assert start(tmp_path / "killed").wait() == 0
+    reports = [tmp_path / name / "report.html" for name in ("whole", "killed")]
+    assert reports[0].read_bytes() == reports[1].read_bytes()
 
 
-def test_class_names_of_any_kind_stay_text_in_the_report(tmp_path, tiny_network):
-    names = ("<script>alert(1)</script>".replace("/", ""), "été & $x")
-    dark_and_bright(tmp_path / "own", 6, names=names)
-    page = fit(tmp_path, tmp_path / "out", minutes=0)[1]
-    assert "<script" not in page and "été &amp; $x" in page
+def test_hopeless_labels_are_told(tmp_path, tiny_network):
+    for i in range(160):
+        name = "ab"[i * 7 % 11 % 2]
+        write(tmp_path / "own" / name / f"{i}.png", drawn(i, 60))
+    fitted, page = fit(tmp_path, tmp_path / "out", minutes=0)
+    assert "no better than always naming the commonest class" in page
+    assert "Do not use this model." in page
+    assert fitted.facts["trust"]["threshold"] is None
+    assert "Let a person look at the answers" not in page
 
 
 def model_of(images, **settings):
@@ -149,7 +163,7 @@ def test_model_without_threshold_is_never_sure():
 def test_model_answers_in_a_fresh_process(own, tmp_path):
     _, named = model_of(tiny_images(), threshold=0.5)
     saving.save_model(named, tmp_path / "model.keras")
-    path = own / "own/dark/000.png"
+    path = own / "own/bright/000.png"
     here = named.answer(path)
     code = (
         "import json\nfrom tl_helpers.saving import load_model\n"
@@ -165,7 +179,7 @@ def test_model_answers_in_a_fresh_process(own, tmp_path):
     assert named.predict_on_batch(pixels).max() == pytest.approx(here[0][1], abs=1e-6)
 
 
-def test_command_ends_in_one_sentence(tmp_path, capsys):
+def test_command_ends_in_one_sentence(tmp_path, capsys, tiny_network):
     dark_and_bright(tmp_path, 4, names=("dark",))
     assert __main__.main(["fit", str(tmp_path)]) == 2
     assert "expected at least two" in capsys.readouterr().err

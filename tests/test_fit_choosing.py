@@ -7,7 +7,7 @@ from tl_helpers.features import Features
 from tl_helpers.fitting import choose_trust_threshold, forecast
 from tl_helpers.fitting.candidates import Candidate, choose_candidate
 from tl_helpers.fitting.costs import multiply_adds, training_minutes
-from tl_helpers.fitting.forecast import learning_curve
+from tl_helpers.fitting.curves import learning_curve
 from tl_helpers.fitting.protocol import held_out_logits, make_folds
 from tl_helpers.fitting.trust import balanced_with_interval, judge_trust
 from tl_helpers.fitting.tuning import (
@@ -80,12 +80,12 @@ def test_threshold_takes_equally_sure_answers_together():
 
 def test_trust_of_honest_logits_has_temperature_one():
     rng = np.random.default_rng(0)
-    chance = rng.uniform(0.5, 1, 4000)
-    labels = (rng.uniform(size=4000) < chance).astype(int)
+    chance = rng.uniform(0.5, 1, 1000)
+    labels = (rng.uniform(size=1000) < chance).astype(int)
     logits = np.log(np.stack([1 - chance, chance], axis=1))
-    assert judge_trust(logits, labels)["temperature"] == pytest.approx(1, abs=0.1)
+    assert judge_trust(logits, labels)["temperature"] == pytest.approx(1, abs=0.2)
     again = judge_trust(3 * logits, labels)
-    assert again["temperature"] == pytest.approx(3, abs=0.3)
+    assert again["temperature"] == pytest.approx(3, abs=0.6)
     assert again["after"] < again["before"]
 
 
@@ -134,9 +134,9 @@ def test_choice_with_few_labels_follows_the_rule():
 
 
 def test_learning_curve_is_nested_in_size_and_counts_mistakes():
-    features = noisy(2, 100)  # 25 probes
-    found = learning_curve(features, make_folds(features.labels))
-    assert found["sizes"] == sorted(found["sizes"]) and found["sizes"][-1] == 80
+    features = noisy(2, 60)
+    found = learning_curve(features, make_folds(features.labels)[:2])
+    assert found["sizes"] == sorted(found["sizes"]) and found["sizes"][-1] == 48
     assert np.sum(found["wrong"][-1]) < np.sum(found["wrong"][0])
 
 

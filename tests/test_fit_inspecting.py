@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from PIL import Image
 from pictures_of_own import bytes_of, dark_and_bright, drawn, odd_folder, write
+from PIL import Image
 
 from tl_helpers.fitting import inspect_folder
 from tl_helpers.fitting.copies import find_look_alikes

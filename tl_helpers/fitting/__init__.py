@@ -1,7 +1,7 @@
 """A folder of one's own images -> a model, and what can honestly be said of it."""
 
 from tl_helpers.fitting.answering import PictureClassifier, picture_classifier
-from tl_helpers.fitting.forecast import Forecast, forecast
+from tl_helpers.fitting.curves import Forecast, forecast
 from tl_helpers.fitting.inspecting import Inspection, inspect_folder
 from tl_helpers.fitting.page import write_report
 from tl_helpers.fitting.run import Fitted, fit_folder

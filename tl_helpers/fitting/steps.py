@@ -21,7 +21,7 @@ from tl_helpers.fitting.candidates import (
     size_of,
 )
 from tl_helpers.fitting.costs import multiply_adds
-from tl_helpers.fitting.forecast import forecast, learning_curve
+from tl_helpers.fitting.curves import forecast, learning_curve
 from tl_helpers.fitting.shift import measure_shift
 from tl_helpers.fitting.trust import balanced_with_interval, judge_trust
 from tl_helpers.fitting.tuning import (
