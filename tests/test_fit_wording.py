@@ -54,7 +54,7 @@ def told(function, **changes):
 
 def test_headline_has_the_number_and_its_interval():
     assert told(wording.headline) == (
-        "Of 40 test images the model named 36 rightly: 90% (77% to 96%)."
+        "Of 40 test images the model named 36 rightly: 90% (77 to 96)."
     )
 
 
@@ -80,7 +80,7 @@ def test_headline_has_the_number_and_its_interval():
         (wording.about_choice, {"choice__lead": [0.1, -0.1, 0.3, 5]}, "Either would"),
         (wording.about_choice, {"choice__is_rule": True}, "no better than a coin"),
         (wording.about_choice, {"choice__lead": None}, "Only one candidate"),
-        (wording.about_forecast, {}, "on about 93% (90% to 95%), with four times"),
+        (wording.about_forecast, {}, "on about 93% (90 to 95), with four times"),
         (
             wording.about_forecast,
             {"forecasts__0__reason": "The curve bends: so."},

@@ -8,8 +8,15 @@ import numpy as np
 from keras import layers, ops
 
 from tl_helpers.datasets.decoding import decode_image
-from tl_helpers.inputs import check_class_names, check_kind, check_numbers
-from tl_helpers.training import predict_logits
+from tl_helpers.inputs import (
+    check_class_names,
+    check_kind,
+    check_numbers,
+    check_positive,
+    check_share,
+    check_whole,
+)
+from tl_helpers.training import check_fits, predict_logits
 
 ANSWERED_AT_ONCE = 64  # files
 
@@ -125,9 +132,22 @@ def picture_classifier(model, class_names, size_px, temperature=1.0, threshold=N
 
     Returns:
         PictureClassifier, not compiled.
+
+    Raises:
+        ValueError: another number of names than logits, or numbers out of their range.
     """
     check_kind(keras.Model, model=model)
     class_names = check_class_names(class_names)
+    check_whole(1, size_px=size_px)
+    check_positive(temperature=temperature)
+    if threshold is not None:
+        check_share(threshold=threshold)
+    check_fits(model, (1, size_px, size_px, 3))
+    if model.output_shape[1:] != (len(class_names),):
+        raise ValueError(
+            f"Got {len(class_names)} class names for a model with answers of shape "
+            f"{model.output_shape[1:]}, expected one name a logit; name every class."
+        )
     images = keras.Input((None, None, 3), name="pictures")
     squares = layers.Resizing(
         size_px, size_px, crop_to_aspect_ratio=True, antialias=True, name="square"

@@ -104,6 +104,12 @@ def forecast(sizes, wrong, held, factor=2.0, seed=0):
     held = check_numbers("held", held, "(folds,)")
     check_positive(factor=factor)
     check_whole(seed=seed)
+    is_rising = sizes.min() > 0 and (np.diff(sizes) > 0).all()
+    if not is_rising or min(held.min() - 1, wrong.min()) < 0:
+        raise ValueError(
+            f"Got sizes {sizes.tolist()} and {held.tolist()} rows held out, expected "
+            "rising sizes above 0, and whole folds; give what learning_curve returned."
+        )
     if wrong.shape != (len(sizes), len(held)) or (wrong > held).any():
         raise ValueError(
             f"Got mistakes of shape {wrong.shape} for {len(sizes)} sizes and "

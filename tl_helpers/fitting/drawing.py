@@ -22,11 +22,8 @@ def picture(pixels):
     Returns:
         str, for the `src` of an `img`.
     """
-    image = Image.fromarray(pixels)
-    if max(image.size) < PICTURE_PX:
-        image = image.resize((PICTURE_PX, PICTURE_PX), Image.Resampling.BICUBIC)
     file = io.BytesIO()
-    image.save(file, "JPEG", quality=82)
+    Image.fromarray(pixels).save(file, "JPEG", quality=82)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
 
 

@@ -20,7 +20,7 @@ from tl_helpers.datasets.files import (
 from tl_helpers.datasets.image_set import ImageSet, Provenance
 from tl_helpers.datasets.levels import judge_levels
 from tl_helpers.fitting.copies import THUMBNAIL_PX, find_look_alikes
-from tl_helpers.inputs import check_kind
+from tl_helpers.inputs import check_kind, check_whole
 
 TEST_NAMES, TRAIN_NAMES = {"test", "testing"}, {"train", "training"}
 OTHER_PARTS = {"val", "valid", "validation"}
@@ -96,6 +96,7 @@ def inspect_folder(folder, size_px=64):
         ValueError: fewer than two classes with two different readable images.
     """
     check_kind(str, os.PathLike, folder=folder)
+    check_whole(1, size_px=size_px)
     folder = Path(folder).expanduser()
     files, class_names, loose = _list_files(folder)
     broken, notes = _read(files, size_px)

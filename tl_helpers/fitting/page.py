@@ -148,11 +148,12 @@ def _examples(images):
     figures = []
     for label, name in enumerate(images.class_names[:MAX_EXAMPLES]):
         row = int(np.flatnonzero(images.labels == label)[0])
-        figures.append(_figure(images.pixels([row])[0], escape(name)))
+        figures.append(_figure(images, row, escape(name)))
     return f'<div class="pictures">{"".join(figures)}</div>\n'
 
 
-def _figure(pixels, caption):
+def _figure(images, row, caption):
+    pixels = images.resized(drawing.PICTURE_PX).pixels([row])[0]
     return (
         f'<figure><img alt="" src="{drawing.picture(pixels)}">'
         f"<figcaption>{caption}</figcaption></figure>"
@@ -167,10 +168,12 @@ def _classes(fitted):
         tested = int(confusion[label].sum())
         learnt = fitted.facts["data"]["train counts"][name]
         files = fitted.inspection.counts[name]["files"]
-        right = wording.share_of(int(confusion[label, label]), tested) if tested else ""
+        right = (
+            wording.share_of(int(confusion[label, label]), tested) if tested else "-"
+        )
         rows.append(
             f"<tr><td>{escape(name)}</td><td>{files}</td><td>{learnt}</td>"
-            f"<td>{tested}</td><td>{right or 'not tested'}</td></tr>"
+            f'<td>{tested}</td><td class="nowrap">{right}</td></tr>'
         )
     return (
         '<div class="scroll"><table><tr><th>class<th>files<th>to learn<th>to test'
@@ -214,7 +217,7 @@ def _confusions(fitted):
     return (
         text
         + '<div class="scroll"><table class="confusion">'
-        + f"<tr><th>true class, and the answer:{heads}</tr>{''.join(rows)}"
+        + f"<tr><th>true, and the answer:{heads}</tr>{''.join(rows)}"
         + "</table></div>"
     )
 
@@ -239,7 +242,7 @@ def _mistakes(fitted, answers, is_wrong):
             f'<span class="wrong">{escape(names[answers[row]])}, {sure[row]:.0%}</span>'
             f"<br>is {escape(names[fitted.test.labels[row]])}"
         )
-        figures.append(_figure(fitted.test.pixels([row])[0], caption))
+        figures.append(_figure(fitted.test, row, caption))
     return (
         _paragraph(
             "These are the mistakes of which it was surest. If a label is wrong here, "

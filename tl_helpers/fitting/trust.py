@@ -30,8 +30,12 @@ def choose_trust_threshold(confidences, is_right, aim=AIM, floor=FLOOR):
         ValueError: numbers that are no shares, or lengths that differ.
     """
     confidences = check_numbers("confidences", confidences, "(n,)")
-    is_right = check_labels("right or wrong", confidences, np.asarray(is_right, int), 2)
-    check_share(aim=aim, floor=floor, **{"largest confidence": confidences.max()})
+    if getattr(is_right, "dtype", None) == bool:
+        is_right = is_right.astype(int)
+    is_right = check_labels("right or wrong", confidences, is_right, 2)
+    check_share(aim=aim, floor=floor)
+    ends = {"lowest": confidences.min(), "highest": confidences.max()}
+    check_share(**{f"{name} confidence": float(end) for name, end in ends.items()})
     order = np.argsort(-confidences, kind="stable")
     sure, right = confidences[order], np.cumsum(is_right[order])
     chosen = None

@@ -15,10 +15,14 @@ def percent(share):
     return f"{100 * share:.0f}%"
 
 
+def ranged(share, low, high):
+    """Return for example '87% (78 to 93)'."""
+    return f"{percent(share)} ({100 * low:.0f} to {100 * high:.0f})"
+
+
 def share_of(num_right, number):
-    """Return for example '87% (78% to 93%)', with the 95% interval."""
-    low, high = binomial_interval(num_right, number)
-    return f"{percent(num_right / number)} ({percent(low)} to {percent(high)})"
+    """Return for example '87% (78 to 93)', with the 95% interval."""
+    return ranged(num_right / number, *binomial_interval(num_right, number))
 
 
 def points(difference):
@@ -99,12 +103,12 @@ def about_balance(facts):
     most, least = max(counts, key=counts.get), min(counts, key=counts.get)
     if counts[most] < UNEVEN * counts[least]:
         return ""
-    balanced, low, high = facts["test"]["balanced"]
+    balanced = facts["test"]["balanced"]
     return (
         f"The classes are uneven: {most} has {counts[most]} images to learn from, "
         f"{least} {counts[least]}. A model learns to prefer the common one. If every "
-        f"class counts the same, the model is right on {percent(balanced)} "
-        f"({percent(low)} to {percent(high)}) of the test images."
+        f"class counts the same, the model is right on {ranged(*balanced)} of the "
+        "test images."
     )
 
 
@@ -158,15 +162,14 @@ def about_forecast(facts):
         return f"{start}. {double['reason']}"
     text = (
         "With twice as many images of each class, a model of this kind would be right "
-        f"on about {percent(double['accuracy'])} ({percent(double['low'])} to "
-        f"{percent(double['high'])})"
+        f"on about {ranged(double['accuracy'], double['low'], double['high'])}"
     )
     if fourfold["reason"]:
         return f"{text}."
+    more = ranged(fourfold["accuracy"], fourfold["low"], fourfold["high"])
     return (
-        f"{text}, with four times as many on about {percent(fourfold['accuracy'])} "
-        f"({percent(fourfold['low'])} to {percent(fourfold['high'])}), if the curve "
-        "goes on as it went so far."
+        f"{text}, with four times as many on about {more}, if the curve goes on as it "
+        "went so far."
     )
 
 
@@ -225,7 +228,8 @@ def about_trust(facts):
     if threshold is None:
         return (
             f"{text} {NOT_ENOUGH} where the model can be left alone: no confidence "
-            "was found above which 95% of the answers were right, and surely 90%."
+            "was found above which nearly all answers were right (95%, and by its "
+            "interval at least 90%)."
         )
     text += (
         f" From a confidence of {percent(threshold)} on, at least 95% of the answers "
