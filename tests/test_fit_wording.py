@@ -2,7 +2,7 @@ import copy
 
 import pytest
 
-from tl_helpers.fitting import wording
+from tl_helpers.fitting import reasons, wording
 
 BOTH = {"gain": [0.05, 0.01, 0.09, 5], "chosen": "fine-tuning"}
 FACTS = {
@@ -76,29 +76,29 @@ def test_headline_has_the_number_and_its_interval():
             "cat has 60 images to learn from, dog 15",
         ),
         (wording.about_few, {"data__test counts__dog": 4}, "10 test images of dog"),
-        (wording.about_choice, {}, "surely better than the next best"),
-        (wording.about_choice, {"choice__lead": [0.1, -0.1, 0.3, 5]}, "Either would"),
-        (wording.about_choice, {"choice__is_rule": True}, "no better than a coin"),
-        (wording.about_choice, {"choice__lead": None}, "Only one candidate"),
-        (wording.about_forecast, {}, "on about 93% (90 to 95), with four times"),
+        (reasons.about_choice, {}, "surely better than the next best"),
+        (reasons.about_choice, {"choice__lead": [0.1, -0.1, 0.3, 5]}, "Either would"),
+        (reasons.about_choice, {"choice__is_rule": True}, "no better than a coin"),
+        (reasons.about_choice, {"choice__lead": None}, "Only one candidate"),
+        (reasons.about_forecast, {}, "on about 93% (90 to 95), with four times"),
         (
-            wording.about_forecast,
+            reasons.about_forecast,
             {"forecasts__0__reason": "The curve bends: so."},
             "Not enough images to tell what more of them would bring. The curve bends",
         ),
         (
-            wording.about_forecast,
+            reasons.about_forecast,
             {"forecasts__0__reason": "Only 2 mistakes are left among 90 images."},
             "More images could hardly be seen to help",
         ),
-        (wording.about_strategy, {}, "surely better than a probe: +5 points (+1 to"),
+        (reasons.about_strategy, {}, "surely better than a probe: +5 points (+1 to"),
         (
-            wording.about_strategy,
+            reasons.about_strategy,
             {"strategies__both__gain": [0.05, -0.01, 0.11, 5]},
             "more than its margin of error",
         ),
         (
-            wording.about_strategy,
+            reasons.about_strategy,
             {
                 "strategies__chosen": "probe",
                 "strategies__both__gain": [-0.1, -0.2, 0, 5],
@@ -106,28 +106,28 @@ def test_headline_has_the_number_and_its_interval():
             "not clearly better",
         ),
         (
-            wording.about_strategy,
+            reasons.about_strategy,
             PROBE | {"strategies__both__gain": [-0.1, -0.15, -0.05, 5]},
             "surely worse: -10 points",
         ),
-        (wording.about_strategy, {"plan__reason": "time"}, "raise --minutes"),
-        (wording.about_strategy, {"plan__reason": "images"}, "some class has too few"),
+        (reasons.about_strategy, {"plan__reason": "time"}, "raise --minutes"),
+        (reasons.about_strategy, {"plan__reason": "images"}, "some class has too few"),
         (wording.about_trust, {}, "30 of 40 images reached it"),
         (wording.about_trust, {"test__sure": {"num": 0, "right": 0}}, "No test image"),
         (wording.about_trust, {"trust__threshold": None}, wording.NOT_ENOUGH),
-        (wording.about_shift, {}, "No images from where"),
+        (reasons.about_shift, {}, "No images from where"),
         (
-            wording.about_shift,
+            reasons.about_shift,
             {"shift": FEW_AWAY},
             "at least twenty",
         ),
         (
-            wording.about_shift,
+            reasons.about_shift,
             {"shift": SHIFTED | {"reason": "none"}},
             "look like yours",
         ),
         *(
-            (wording.about_shift, {"shift": SHIFTED | {"reason": reason}}, words)
+            (reasons.about_shift, {"shift": SHIFTED | {"reason": reason}}, words)
             for reason, words in {
                 "no layers": "no BatchNormalization",
                 "too few to adapt": "fewer than a hundred",

@@ -30,7 +30,7 @@ def choose_trust_threshold(confidences, is_right, aim=AIM, floor=FLOOR):
         ValueError: numbers that are no shares, or lengths that differ.
     """
     confidences = check_numbers("confidences", confidences, "(n,)")
-    if getattr(is_right, "dtype", None) == bool:
+    if getattr(is_right, "dtype", np.dtype(int)).kind == "b":
         is_right = is_right.astype(int)
     is_right = check_labels("right or wrong", confidences, is_right, 2)
     check_share(aim=aim, floor=floor)
