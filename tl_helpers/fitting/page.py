@@ -110,7 +110,8 @@ def _strategy(facts):
     text = paragraph(reasons.about_strategy(facts)) + drawing.bars(rows)
     return text + paragraph(
         "Right answers on images to learn from, each asked of a model that had not "
-        "seen it.",
+        "seen it. What was chosen because it led here looks a little better than it "
+        "is; the test above decides.",
         "soft",
     )
 
