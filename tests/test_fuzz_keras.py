@@ -3,6 +3,7 @@
 import itertools
 import zlib
 from functools import cache, partial
+from pathlib import Path
 
 import fuzz
 import keras
@@ -24,6 +25,7 @@ from fuzz import (
     share,
     weight,
 )
+from pictures_of_own import dark_and_bright
 from test_fuzz import LOGITS, PROBABILITIES, RECORD, RNG, Y
 from tiny import tiny_backbone, tiny_images
 
@@ -39,6 +41,7 @@ from tl_helpers import (
     features,
     fewshot,
     finetuning,
+    fitting,
     multitask,
     pretraining,
     probes,
@@ -57,7 +60,7 @@ ROOMS = (
     "profiles checks downloads saving scans evaluation datasets backbones training "
     "features probes choosing augmentation finetuning domains adaptation selection "
     "multitask fewshot plots dense explanation robustness pretraining combining "
-    "streams"
+    "streams fitting"
 ).split()
 VALUES = RNG.normal(size=(12, 4)).astype("float32") + Y[:, None]
 ROWS = Features(VALUES, Y)
@@ -78,7 +81,8 @@ EXEMPT = test_fuzz.EXEMPT | {
         "dense.AveragePrecision dense.Detection dense.Judged dense.PixelScores "
         "explanation.Curve explanation.Located robustness.GradientCheck "
         "robustness.Membership robustness.Separation pretraining.Collapse "
-        "combining.GreedySoup finetuning.AdapterSize streams.WarningSigns".split(),
+        "combining.GreedySoup finetuning.AdapterSize streams.WarningSigns "
+        "fitting.Fitted fitting.Forecast fitting.Inspection".split(),
         RECORD,
     ),
     **dict.fromkeys(
@@ -86,6 +90,11 @@ EXEMPT = test_fuzz.EXEMPT | {
         "an inner part of trainings, which gets what they made",
     ),
     "dense.DiceLoss": "takes nothing",
+    "fitting.fit_folder": "runs for seconds, see test_fit.py",
+    **dict.fromkeys(
+        "fitting.write_report fitting.headline fitting.advice".split(),
+        "takes what fit_folder found",
+    ),
     "robustness.Gaussians": "a record that fit_gaussians makes",
     **dict.fromkeys(
         ("robustness.margin", "robustness.log_odds"),
@@ -325,6 +334,13 @@ def explaining(call, own, **fine):
 def grey_levels(value):
     """Argue with a number in [0, 255]."""
     return fuzz.Argument(value, weight(value).wrong | {"large": lambda: 256})
+
+
+def inspect_folder(folder, **settings):
+    """Inspect a folder that is filled first, where a name is given."""
+    if isinstance(folder, str):
+        dark_and_bright(Path(folder), 3)
+    return fitting.inspect_folder(folder, **settings)
 
 
 def attacking(call, own, **fine):
@@ -739,6 +755,39 @@ TABLE = {
             "from_block": choice("head"),
             "seed": count(0, 0),
         },
+    ),
+    "fitting.inspect_folder": Case(
+        inspect_folder, lambda: {"folder": path("folder"), "size_px": count(8)}
+    ),
+    "fitting.forecast": Case(
+        fitting.forecast,
+        lambda: {
+            "sizes": numbers([8, 16, 32]),
+            "wrong": numbers([[5, 6], [4, 3], [3, 2]]),
+            "held": numbers([9, 9]),
+            "factor": positive(2.0),
+            "seed": count(0, 0),
+        },
+    ),
+    "fitting.choose_trust_threshold": Case(
+        fitting.choose_trust_threshold,
+        lambda: {
+            "confidences": numbers(PROBABILITIES[:, 0]),
+            "is_right": labels((Y > 0).astype(int)),
+            "aim": share(0.9),
+            "floor": share(0.8),
+        },
+    ),
+    "fitting.picture_classifier": Case(
+        fitting.picture_classifier,
+        lambda: {
+            "model": network(classifier()),
+            "class_names": thing(("a", "b"), twice=lambda: ("a", "a")),
+            "size_px": count(8),
+            "temperature": positive(2.0),
+            "threshold": share(0.9),
+        },
+        {"threshold": "none"},
     ),
     "robustness.fgsm": attacking(
         robustness.fgsm,

@@ -17,7 +17,7 @@ LAYERS = """
     profiles checks storage unpacking downloads saving inputs scans evaluation datasets
     backbones training features probes choosing augmentation finetuning domains
     adaptation selection multitask fewshot dense explanation robustness pretraining
-    combining streams plots tools __main__
+    combining streams plots fitting tools __main__
 """.split()
 
 

@@ -44,6 +44,7 @@ from tl_helpers.finetuning import (
     classifier,
     merge_lora,
 )
+from tl_helpers.fitting import picture_classifier
 from tl_helpers.multitask import Angle, Box, Classification, Mask, MultiTask, PCGrad
 from tl_helpers.saving import save_model
 from tl_helpers.streams import SourceFree
@@ -102,6 +103,10 @@ def merged():
     return merge_lora(model)
 
 
+def named():
+    return picture_classifier(classifier(tiny_backbone(), 2), ("a", "b"), 8, 2.0, 0.9)
+
+
 def distilling():
     return Distiller(encoder(), encoder(), SoftDivergence(2.0))
 
@@ -134,7 +139,9 @@ MADE = {
     "MeanTeacher": lambda _: MeanTeacher(encoder()),
     "MultiTask": lambda _: MultiTask(trunk(), TASKS, weighting="uncertainty"),
     "MutualLearning": lambda _: MutualLearning(encoder(), encoder()),
+    "NamedAnswers": lambda _: named(),
     "PCGrad": lambda _: PCGrad(trunk(), TASKS),
+    "PictureClassifier": lambda _: named(),
     "Preprocessing": lambda _: rows(Preprocessing("tf")),
     "PrototypicalNetwork": lambda _: PrototypicalNetwork(encoder(), 2, 1),
     "SimCLR": lambda _: pretraining.SimCLR(learner(), temperature=0.3),
@@ -153,6 +160,7 @@ MADE = {
     "interpolate": lambda _: interpolate(encoder(), encoder(), 0.5),
     "merge_lora": lambda _: merged(),
     "randomise_weights": lambda _: randomise_weights(classifier(tiny_backbone(), 2)),
+    "picture_classifier": lambda _: named(),
     "prediction_head": lambda _: pretraining.prediction_head(8),
     "projection_head": lambda _: pretraining.projection_head(3, 4),
     "soup": lambda _: soup([encoder(), encoder()]),
@@ -162,8 +170,8 @@ MADE = {
     ),
 }
 MODEL = re.compile(r"\s*\(?.{0,40}(keras\.(Model|optimizers)|Classifier)", re.S)
-# what is tested; inner parts of `segmenter` and of all that combines
-NOT_MADE = {"load_model", "maps_of", "copy_of"}
+# what is tested; inner parts of `segmenter`, of all that combines, of `fit_folder`
+NOT_MADE = {"load_model", "maps_of", "copy_of", "probe_classifier", "fine_tuned"}
 ALONE = """
 import json, sys
 for path, rows in json.load(open(sys.argv[1])):

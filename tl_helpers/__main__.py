@@ -66,7 +66,23 @@ def _parser():
     mirror.add_argument("names", metavar="NAME", nargs="*", help="all where none given")
     verify = add("verify", _verify, "check such a folder")
     verify.add_argument("dest", metavar="DEST")
+    _add_fit(add)
     return parser
+
+
+def _add_fit(add):
+    fit = add("fit", _fit, "fit a model to a folder of your images, and judge it")
+    fit.add_argument("folder", metavar="FOLDER", help="one sub-folder a class")
+    fit.add_argument(
+        "--unlabelled", metavar="DIR", help="images from where it will be used"
+    )
+    fit.add_argument("--out", metavar="DIR", default="fit", help="report and model")
+    fit.add_argument(
+        "--minutes", metavar="N", type=float, default=10, help="for fine-tuning (10)"
+    )
+    fit.add_argument(
+        "--backbone", metavar="NAME", nargs="+", help="embedded, MobileNetV2, ..."
+    )
 
 
 def _course(chosen):
@@ -144,6 +160,26 @@ def _verify(chosen):
     from tl_helpers.tools.mirror import verify
 
     return verify(chosen.dest)
+
+
+def _fit(chosen):
+    from tl_helpers import profiles
+
+    profiles.start()  # seeds everything; the same folder gives the same report
+    from tl_helpers import fitting
+
+    fitted = fitting.fit_folder(
+        chosen.folder,
+        out=chosen.out,
+        unlabelled=chosen.unlabelled,
+        backbone_names=chosen.backbone,
+        minutes=chosen.minutes,
+    )
+    report = fitting.write_report(fitted, f"{chosen.out}/report.html")
+    print(fitting.headline(fitted.facts))
+    print(fitting.advice(fitted.facts))
+    for path in filter(None, (report, fitted.model_path, fitted.adapted_path)):
+        print(path)
 
 
 if __name__ == "__main__":
