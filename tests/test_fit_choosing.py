@@ -135,7 +135,7 @@ def test_choice_with_few_labels_follows_the_rule():
 
 def test_learning_curve_grows_in_size_and_counts_fewer_mistakes():
     few, many = 0, 0
-    for seed in range(5):
+    for seed in range(3):
         features = noisy(1.5, 60, seed)
         found = learning_curve(features, make_folds(features.labels))
         assert found["sizes"] == sorted(found["sizes"]) and found["sizes"][-1] == 48
