@@ -388,7 +388,7 @@ def main():
     parser.add_argument("--seeds", nargs="*", type=int)
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
-    if arguments.on:
+    if arguments.on and not arguments.table:
         on = bench(arguments.on)
         for part, compute in PARTS.items():
             for seed in arguments.seeds or range(on.setting.seeds):
