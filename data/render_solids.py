@@ -341,7 +341,7 @@ def write_domain(folder, domain, per_class=PER_CLASS):
     write_whole(folder / f"{domain}_depth.webp", webp(sheet_of(depths)))
     write_arrays(
         folder / f"{domain}.npz",
-        labels=np.arange(len(images)) % len(SHAPES),
+        labels=(np.arange(len(images)) % len(SHAPES)).astype(np.uint8),
         pose=poses,
         class_names=np.array(CLASS_NAMES),
         depth_scale=np.array([DEPTH_NEAR, DEPTH_STEP]),

@@ -61,7 +61,7 @@ def load_solids(part="studio"):
     depth = np.where(mask, near + step * (codes.astype(np.float32) - 1), np.nan)
     return ImageSet(
         images,
-        facts["labels"],
+        facts["labels"].astype(np.int64),
         tuple(facts["class_names"].tolist()),
         _rendered("solids", part, count),
         {
