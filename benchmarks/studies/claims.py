@@ -2,7 +2,7 @@
 
     python benchmarks/studies/claims.py --on solids [--seeds 0 1 2 3 4]
     python benchmarks/studies/claims.py --on pacs [--seeds 0 1 2]
-    python benchmarks/studies/claims.py --table
+    python benchmarks/studies/claims.py --table [--on solids]
 
 `--on pacs` needs the real data and ImageNet's weights (`TL_DATA_DIR`, `KERAS_HOME`).
 A seed is a draw of labelled source images that shares none with another draw; the test
@@ -45,6 +45,7 @@ from scipy.special import softmax
 
 from tl_helpers import combining, datasets, finetuning, training
 from tl_helpers.domains import adapt_batch_norm
+from tl_helpers.storage import whole_or_nothing
 
 SHARES = (0, 0.25, 0.5, 0.75, 1)
 TABLE = Path(__file__).resolve().parents[2] / "data" / "claims.json.gz"
@@ -399,12 +400,11 @@ def main():
                 print(part, seed, f"{found['seconds']:.0f} s", flush=True)
     if arguments.table:
         kept = json.loads(gzip.decompress(TABLE.read_bytes())) if TABLE.exists() else {}
-        names = [
-            x for x in SETTINGS if (bench(x).kept.all() if x == "solids" else True)
-        ]
-        found = {name: table(name) for name in names}
+        names = [arguments.on] if arguments.on else SETTINGS
+        found = {name: table(name) for name in names if bench(name).kept.all()}
         text = json.dumps(kept | found) + "\n"
-        TABLE.write_bytes(gzip.compress(text.encode(), mtime=0))
+        with whole_or_nothing(TABLE) as part:
+            part.write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
-from runs import study
+from runs import passes, study
 
 from tl_helpers import backbones, datasets, evaluation, finetuning, streams, training
 from tl_helpers.domains import adapt_batch_norm
@@ -285,10 +285,8 @@ def let_learn(model, kind, parts, first):
 
 
 def order(num_images, steps, seed):
-    """Draw which images come in training: whole passes, each in an order of its own."""
-    rng, needed = np.random.default_rng(seed), steps * BATCH_SIZE
-    passes = [rng.permutation(num_images) for _ in range(-(-needed // num_images))]
-    return np.concatenate(passes)[:needed]
+    """Draw which images come in a number of steps."""
+    return passes(num_images, steps * BATCH_SIZE, np.random.default_rng(seed))
 
 
 def accuracy(logits, images):

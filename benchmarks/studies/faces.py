@@ -19,7 +19,7 @@ from functools import cache
 
 import numpy as np
 from runs import run_once, seeds_asked, study
-from sources import APART, PAIRS, STEPS, networks, pairs_of_rows, train_on_pairs
+from sources import STEPS, begin, pairs_of_rows, train_on_classes, train_on_pairs
 from verifying import judge
 
 from tl_helpers import (
@@ -29,9 +29,7 @@ from tl_helpers import (
     evaluation,
     features,
     profiles,
-    training,
 )
-from tl_helpers.pretraining import small_backbone
 
 SIZE_PX, LARGE_PX = 48, 96
 NUM_PICTURES, NUM_SOURCE_PEOPLE = 1000, 30
@@ -63,11 +61,7 @@ def people_of(seed):
 
 def train(name, seed):
     """Return the small backbone, trained on a source from its first weights."""
-    backbone, classifier, model = networks()
-    for one in (classifier, model):
-        training.reinitialise(one, seed)
-    first = small_backbone(APART * seed)
-    backbone.network.set_weights(first.network.get_weights())
+    backbone, classifier, model = begin(seed)
     rng = np.random.default_rng(seed)
     pixels, labels = pictures("cifar10" if name == "ten things" else "cats_and_dogs")
     if name == "other faces":
@@ -78,10 +72,7 @@ def train(name, seed):
         rows = pairs_of_rows(labels, "picture", rng)
         train_on_pairs(model, pixels, rows, augmentation.policy("views", 10, seed))
     elif name != "untrained":
-        count = STEPS * 2 * PAIRS
-        rounds = [rng.permutation(len(labels)) for _ in range(count // len(labels) + 1)]
-        rows = np.concatenate(rounds)[:count]
-        training.fit_rows(classifier, pixels, labels, rows, 2 * PAIRS)
+        train_on_classes(classifier, pixels, labels, rng)
     return backbone
 
 

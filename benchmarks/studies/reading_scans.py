@@ -26,7 +26,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from runs import run_once, study
+from runs import passes, run_once, study
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
@@ -89,11 +89,8 @@ def fit(model, values, labels, num_steps, rate, seed):
     schedule = training.warmup_cosine(rate, num_steps)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(schedule), loss)
-    rng, needed = np.random.default_rng(seed), num_steps * BATCH_SIZE
-    passes = [rng.permutation(len(labels)) for _ in range(-(-needed // len(labels)))]
-    training.fit_rows(
-        model, values, labels, np.concatenate(passes)[:needed], BATCH_SIZE
-    )
+    rows = passes(len(labels), num_steps * BATCH_SIZE, np.random.default_rng(seed))
+    training.fit_rows(model, values, labels, rows, BATCH_SIZE)
 
 
 def fine_tuned(train, test, rate, seed, num_steps):

@@ -4,6 +4,8 @@ import argparse
 import time
 from pathlib import Path
 
+import numpy as np
+
 from tl_helpers.storage import Kept
 
 BUILD = Path(__file__).resolve().parents[2] / "build"
@@ -42,6 +44,21 @@ def run_once(results, name, seed, compute):
         result = {"name": name, "seed": seed, "seconds": seconds, **result}
         results.put((name, seed), result)
     return results.get((name, seed))
+
+
+def passes(num_images, num_rows, rng):
+    """Draw which images come in training: whole passes, each in an order of its own.
+
+    Args:
+        num_images: int >= 1.
+        num_rows: int, drawn in all; the last pass ends there.
+        rng: numpy Generator.
+
+    Returns:
+        int (num_rows,).
+    """
+    orders = [rng.permutation(num_images) for _ in range(-(-num_rows // num_images))]
+    return np.concatenate(orders)[:num_rows]
 
 
 def seeds_asked(description, default=(0, 1, 2)):

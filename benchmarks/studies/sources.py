@@ -25,8 +25,8 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from runs import BUILD, run_once, seeds_asked, study
-from verifying import judge
+from runs import BUILD, passes, run_once, seeds_asked, study
+from verifying import both_ways, judge
 
 from tl_helpers import augmentation, datasets, evaluation, features, profiles, training
 from tl_helpers.pretraining import SimCLR, collapse, small_backbone
@@ -108,6 +108,23 @@ def networks():
     return backbone, classifier, model
 
 
+def begin(seed):
+    """Return the networks, with a seed's first weights."""
+    backbone, classifier, model = networks()
+    for one in (classifier, model):
+        training.reinitialise(one, seed)
+    first = small_backbone(APART * seed)  # which draws from seeds of its own
+    backbone.network.set_weights(first.network.get_weights())
+    return backbone, classifier, model
+
+
+def train_on_classes(classifier, pixels, labels, rng):
+    """Train by cross-entropy of the class; return the last loss."""
+    rows = passes(len(labels), STEPS * 2 * PAIRS, rng)
+    history = training.fit_rows(classifier, pixels, labels, rows, 2 * PAIRS)
+    return history["loss"][-1]
+
+
 def pairs_of_rows(labels, together, rng):
     """Return int (steps, 2, pairs): the rows of every batch."""
     of_person = [np.flatnonzero(labels == person) for person in np.unique(labels)]
@@ -140,25 +157,17 @@ def train_on_pairs(model, pixels, rows, policy):
 
 def compute(name, seed):
     """Train one source and judge it."""
-    backbone, classifier, model = networks()
     keras.utils.set_random_seed(seed)
+    backbone, classifier, model = begin(seed)
     rng, loss = np.random.default_rng(seed), None
     pixels, labels = source(name)
-    for one in (classifier, model):
-        training.reinitialise(one, seed)
-    first = small_backbone(APART * seed)  # which draws from seeds of its own
-    backbone.network.set_weights(first.network.get_weights())
     if name in PAIRED:
         together, is_changed = PAIRED[name]
         policy = augmentation.policy("views", 10, seed) if is_changed else None
         rows = pairs_of_rows(labels, together, rng)
         loss = train_on_pairs(model, pixels, rows, policy)
     elif name != "nothing":
-        count = STEPS * 2 * PAIRS
-        rounds = [rng.permutation(len(labels)) for _ in range(count // len(labels) + 1)]
-        rows = np.concatenate(rounds)[:count]
-        history = training.fit_rows(classifier, pixels, labels, rows, 2 * PAIRS)
-        loss = history["loss"][-1]
+        loss = train_on_classes(classifier, pixels, labels, rng)
     return {"pictures": len(labels), "loss": loss} | judged(backbone)
 
 
@@ -179,9 +188,7 @@ def judged(backbone):
     found = {name: features.extract(backbone, images, name) for name in backbone.blocks}
     people, results = images.labels, {"auc": [], "identified": [], "block": []}
     for seed in range(NUM_HALVINGS):
-        order = np.random.default_rng(seed).permutation(len(images.class_names))
-        half = np.isin(people, order[: len(order) // 2])
-        for chosen_by, tested in ((half, ~half), (~half, half)):
+        for chosen_by, tested in both_ways(people, seed):
             one = judge(found, chosen_by, tested)
             rows = found[one["block"]]
             rows = features.standardise(rows, like=rows[chosen_by])

@@ -77,17 +77,21 @@ def judge(blocks, chosen_by, judged):
     }
 
 
+def both_ways(people, seed):
+    """Halve the people: [(rows of who chooses, rows of who is judged)], and back."""
+    order = np.random.default_rng(seed).permutation(np.unique(people))
+    half = np.isin(people, order[: len(order) // 2])
+    return [(half, ~half), (~half, half)]
+
+
 def main():
     """Judge every source over halves of the people, print and write."""
     images = datasets.load("drawn_faces", "held_out", 48)
     sources, results = embeddings(images), {}
-    num_people = len(images.class_names)
     for source, blocks in sources.items():
         rows = []
         for seed in range(NUM_SEEDS):
-            order = np.random.default_rng(seed).permutation(num_people)
-            half = np.isin(images.labels, order[: num_people // 2])
-            rows += [judge(blocks, *sides) for sides in ((half, ~half), (~half, half))]
+            rows += [judge(blocks, *sides) for sides in both_ways(images.labels, seed)]
         results[source] = rows
         means = {
             name: np.mean([row[name] for row in rows]).item()

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tl_helpers import backbones
 from tl_helpers.choosing import rank
 from tl_helpers.evaluation import compare_paired
 from tl_helpers.features import extract, standardise
@@ -42,11 +41,11 @@ def size_of(name):
     return SMALL_PX if name.startswith(SMALL) else USUAL_PX
 
 
-def rank_candidates(names, train, seed=0):
+def rank_candidates(loaded, train, seed=0):
     """Order the last blocks of some backbones by LogME, on standardised features.
 
     Args:
-        names: sequence of backbone names.
+        loaded: {name: Backbone}.
         train: ImageSet, to learn from.
         seed: int.
 
@@ -55,8 +54,7 @@ def rank_candidates(names, train, seed=0):
         Candidates, and {Candidate: Features}.
     """
     features = {}
-    for name in names:
-        backbone = backbones.load(name)
+    for name, backbone in loaded.items():
         images = train.resized(size_of(name))
         for block in backbone.blocks[-NUM_BLOCKS:]:
             features[Candidate(name, block)] = extract(backbone, images, block)

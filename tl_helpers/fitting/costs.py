@@ -8,7 +8,7 @@ from tl_helpers import profiles
 from tl_helpers.inputs import check_kind, check_whole
 
 BACKWARD = 3  # a training step costs about three passes
-SPEED_PER_S = 10e9  # multiply-adds of a slow machine with two cores
+SPEED_PER_S = 10e9  # multiply-adds: two slow cores, or one of a laptop
 GPU_SPEEDUP = 30
 
 

@@ -80,7 +80,7 @@ class _File:
 
 
 def inspect_folder(folder, size_px=64):
-    """Read every file of a folder once and say what can be used.
+    """Read every file of a folder and say what can be used.
 
     Args:
         folder: str or Path with one sub-folder a class. Beside them, or beside a

@@ -1,9 +1,8 @@
 """Facts -> the sentences of a report that say what was decided, and why."""
 
 from tl_helpers.evaluation import Difference
+from tl_helpers.fitting.costs import SPEED_PER_S
 from tl_helpers.fitting.wording import NOT_ENOUGH, points, ranged
-
-SECONDS_A_MULTIPLY_ADD = 1e-10  # of one processor core of a laptop
 
 
 def about_choice(facts):
@@ -158,7 +157,7 @@ def about_costs(facts):
     return (
         f"The file has {costs['bytes'] / 1e6:.1f} MB, {costs['parameters'] / 1e6:.2f} "
         f"million numbers. One image takes {count / 1e6:.0f} million multiplications, "
-        f"about {max(1, count * SECONDS_A_MULTIPLY_ADD * 1000):.0f} ms of one laptop "
+        f"about {max(1, count / SPEED_PER_S * 1000):.0f} ms of one laptop "
         f"processor core; no graphics card is needed. Pictures are shrunk to "
         f"{costs['size_px']} px, so what is smaller than a pixel there cannot be seen."
     )

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import keras
 import numpy as np
 from scipy.special import softmax
 from scipy.stats import entropy
@@ -80,8 +81,8 @@ def measure_shift(model, train, unlabelled, temperature=1.0, seed=0):
     found = {"num": len(unlabelled), "distance": None, "noise": None}
     if len(unlabelled) < MIN_TO_TELL:
         return found | {"reason": "few"}, None
-    look = {"train": train, "unlabelled": unlabelled, "temperature": temperature}
-    before = _look(model, model, seed, **look)
+    home = predict_logits(model.extractor(), train)
+    before = _look(model, home, unlabelled, temperature, seed)
     noise = float(NOISE / np.sqrt(min(len(train), len(unlabelled))))
     found |= {"noise": noise, **before}
     if before["distance"] <= noise:
@@ -91,7 +92,7 @@ def measure_shift(model, train, unlabelled, temperature=1.0, seed=0):
     if len(unlabelled) < MIN_TO_ADAPT:
         return found | {"reason": "too few to adapt"}, None
     adapted = adapt_batch_norm(model, unlabelled, source_images=train)
-    after = _look(adapted, model, seed, **look)
+    after = _look(adapted, home, unlabelled, temperature, seed)
     found |= {f"adapted {name}": value for name, value in after.items()}
     least = MIN_SPREAD * len(train.class_names)
     if min(before["classes"], after["classes"]) < least:
@@ -101,12 +102,11 @@ def measure_shift(model, train, unlabelled, temperature=1.0, seed=0):
     return found | {"reason": "adapted"}, adapted
 
 
-def _look(model, at_home, seed, train, unlabelled, temperature):
+def _look(model, home, unlabelled, temperature, seed):
     """Measure distance, and how the answers to the unlabelled images spread."""
-    home = _features(at_home, train)
-    away = _features(model, unlabelled)
-    logits = predict_logits(model, unlabelled) / temperature
-    probabilities = softmax(logits, axis=1)
+    both = keras.Model(model.input, [model.extractor().output, model.output])
+    away, logits = predict_logits(both, unlabelled)
+    probabilities = softmax(logits / temperature, axis=1)
     shares = np.bincount(logits.argmax(axis=1), minlength=logits.shape[1])
     return {
         "distance": proxy_a_distance(home, away, seed),
@@ -114,7 +114,3 @@ def _look(model, at_home, seed, train, unlabelled, temperature):
         "classes": float(np.exp(entropy(shares / shares.sum()))),
         "shares": (shares / shares.sum()).tolist(),
     }
-
-
-def _features(model, images):
-    return predict_logits(model.extractor(), images)

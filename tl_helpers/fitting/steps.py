@@ -52,13 +52,14 @@ class Steps:
 
     def __init__(self, train, test, names, minutes, seed, out, bar):
         self.home, self.test = train, test
-        self.names, self.minutes, self.seed = names, minutes, seed
+        self.minutes, self.seed = minutes, seed
+        self.loaded = {name: backbones.load(name) for name in names}
         self.out, self.bar = out, bar
         identity = {
             "train": train.fingerprint,
             "test": test.fingerprint,
             "classes": list(train.class_names),
-            "backbones": [[name, backbones.load(name).fingerprint] for name in names],
+            "backbones": [[name, self.loaded[name].fingerprint] for name in names],
             "minutes": float(minutes),
             "seed": int(seed),
             "keras": f"{keras.__version__}, {keras.backend.backend()}",
@@ -82,7 +83,7 @@ class Steps:
         """
         facts = {"choice": self._step("choice", self._choose, "choosing a network")}
         self.candidate = Candidate(*facts["choice"]["chosen"])
-        self.backbone = backbones.load(self.candidate.backbone)
+        self.backbone = self.loaded[self.candidate.backbone]
         self.size_px = size_of(self.candidate.backbone)
         self.train = self.home.resized(self.size_px)
         self.features = extract(self.backbone, self.train, self.candidate.block)
@@ -112,7 +113,7 @@ class Steps:
         return self.kept.get(key)
 
     def _choose(self):
-        ranks, features = rank_candidates(self.names, self.home, self.seed)
+        ranks, features = rank_candidates(self.loaded, self.home, self.seed)
         return choose_candidate(ranks, features, self.folds, self.seed)[1], {}
 
     def _curve(self):

@@ -86,23 +86,23 @@ def judge_trust(logits, labels):
     temperature = fit_temperature(logits, labels)
     before, after = softmax(logits, axis=1), softmax(logits / temperature, axis=1)
     is_right = after.argmax(axis=1) == labels
+    curve = calibration_curve(after, labels, NUM_BINS)
     return {
         "temperature": temperature,
         "before": calibration_curve(before, labels, NUM_BINS).error,
-        "after": calibration_curve(after, labels, NUM_BINS).error,
+        "after": curve.error,
         "threshold": choose_trust_threshold(after.max(axis=1), is_right),
         "num": len(labels),
-        "bins": _bins(after, labels),
+        "bins": _bins(curve, len(labels)),
     }
 
 
-def _bins(probabilities, labels):
-    curve = calibration_curve(probabilities, labels, NUM_BINS)
+def _bins(curve, num_images):
     return [
         {
             "confidence": float(sure),
             "accuracy": float(right),
-            "num": round(share * len(labels)),
+            "num": round(share * num_images),
         }
         for sure, right, share in zip(*curve, strict=True)
         if share > 0

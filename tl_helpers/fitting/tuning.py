@@ -7,6 +7,7 @@ from sklearn.dummy import DummyClassifier
 
 from tl_helpers.datasets import split
 from tl_helpers.evaluation import compare_paired
+from tl_helpers.evaluation.seeds import overlap
 from tl_helpers.features import extract
 from tl_helpers.finetuning import Stage, classifier, fine_tune, start_from_probe
 from tl_helpers.fitting.costs import multiply_adds, training_minutes
@@ -128,12 +129,11 @@ def compare_strategies(probe, tuned, labels, folds):
     share = len(folds[0][1]) / len(labels)
     gain = compare_paired(scores[1], scores[0], test_share=share)
     deviation = np.std(np.subtract(scores[1], scores[0]), ddof=1)
-    error = float(deviation * np.sqrt(1 / len(folds) + share / (1 - share)))
-    is_better = gain.mean > error and gain.mean > 0
+    error = float(deviation * np.sqrt(1 / len(folds) + overlap(share)))
     return {
         "probe": scores[0],
         "fine-tuning": scores[1],
         "gain": list(gain),
         "error": error,
-        "chosen": "fine-tuning" if is_better else "probe",
+        "chosen": "fine-tuning" if gain.mean > error else "probe",
     }

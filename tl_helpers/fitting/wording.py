@@ -1,6 +1,7 @@
 """Facts -> the sentences of a report on images, test and trust."""
 
 from tl_helpers.evaluation import binomial_interval
+from tl_helpers.fitting.trust import AIM, FLOOR
 
 FEW_TEST = 20  # test images: fewer tell hardly anything
 WIDE = 0.20  # an interval from here on is called wide
@@ -138,12 +139,12 @@ def about_trust(facts):
     if threshold is None:
         return (
             f"{text} {NOT_ENOUGH} where the model can be left alone: no confidence "
-            "was found above which nearly all answers were right (95%, and by its "
-            "interval at least 90%)."
+            "was found above which nearly all answers were right "
+            f"({percent(AIM)}, and by its interval at least {percent(FLOOR)})."
         )
     text += (
-        f" From a confidence of {percent(threshold)} on, at least 95% of the answers "
-        "were right there."
+        f" From a confidence of {percent(threshold)} on, at least "
+        f"{percent(AIM)} of the answers were right there."
     )
     sure, test = facts["test"]["sure"], facts["test"]
     if not sure["num"]:

@@ -95,21 +95,21 @@ def warning_signs(probabilities_by_batch, source_probabilities=None, over=1, lim
     expected = source.mean(axis=0)
     ends = range(1, len(batches) + 1)
     signs = [_signs(batches[max(0, i - over) : i], expected) for i in ends]
-    commonest, variety, doubt, distance = np.transpose(signs)
-    sizes = [sum(map(len, batches[max(0, i - over) : i])) for i in ends]
-    explained = {size: _by_chance(size, expected) for size in set(sizes)}
+    sizes, commonest, variety, doubt, distance = np.transpose(signs)
+    explained = {size: _by_chance(int(size), expected) for size in set(sizes)}
     is_alarm = variety < limit * entropy(expected)
     is_alarm &= variety < [explained[size] for size in sizes]
     return WarningSigns(commonest, variety, doubt, distance, is_alarm)
 
 
 def _signs(batches, expected):
-    """Return the four numbers of some batches together."""
+    """Return how many images some batches hold, and their four signs together."""
     rows = np.concatenate(batches)
     mean = rows.mean(axis=0)
     counts = np.bincount(rows.argmax(axis=1))
     distance = np.abs(mean - expected).sum() / 2
     return (
+        len(rows),
         counts.max() / len(rows),
         entropy(mean),
         entropy(rows, axis=1).mean(),
